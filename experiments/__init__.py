@@ -1,0 +1,1 @@
+"""Experiments and tools: one file each, started by ``python -m experiments.NAME``."""

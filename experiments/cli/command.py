@@ -1,0 +1,101 @@
+"""From the flags to the exit status."""
+
+import contextlib
+import dataclasses
+import json
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.cli.flags import parse
+from experiments.cli.settings import Settings, folder
+from rnn_jax.errors import BadInput, Stopped
+
+RESULT_KEYS = (
+    "experiment",
+    "metric",
+    "value",
+    "baseline",
+    "better",
+    "seconds",
+    "tokens_per_second",
+    "parameters",
+    "step",
+    "digest",
+    "out",
+)
+
+
+def main(
+    name: str,
+    config_class: type[Settings],
+    run: Callable[[Any], Mapping[str, Any]],
+    quick: Mapping[str, Any],
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Parse the flags, run, print the results as one line of JSON; the exit status.
+
+    ``name`` is the experiment's name or its ``__file__`` (a copied file so has a name of its own).
+    ``run`` gets a config whose ``out`` is filled in, and what it prints goes to stderr: stdout
+    holds the results alone. An exception that `guard` does not know passes: it is a bug.
+    """
+    name, arguments = Path(name).stem, sys.argv[1:] if argv is None else argv
+
+    def action() -> None:
+        start = config_class()
+        if [a for a in arguments if a in ("--quick", "--no-quick")][-1:] == ["--quick"]:
+            start = dataclasses.replace(start, **quick, quick=True)
+        about = run.__globals__["__doc__"] or name
+        config = parse(config_class, arguments, f"experiments.{name}", about, start)
+        if config is None:
+            return
+        config = dataclasses.replace(config, out=str(folder(name, config, quick)))
+        with contextlib.redirect_stdout(sys.stderr):
+            results = run(config)
+        print(result_line({"experiment": name, **results}), flush=True)
+
+    return guard(action)
+
+
+def guard(action: Callable[[], None]) -> int:
+    """Do it; the exit status.
+
+    0: done. 2: bad input, one line on stderr. 130: Ctrl-C. 128 + number: stopped by that signal
+    after saving. A ``SystemExit`` passes.
+    """
+    try:
+        action()
+    except BadInput as problem:
+        _say(f"error: {problem}")
+        return 2
+    except Stopped as stop:
+        _say(str(stop))
+        return 128 + stop.number
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return 130
+    return 0
+
+
+def result_line(results: Mapping[str, Any]) -> str:
+    """The results as one line of JSON: the contract's keys first, null for NaN and for absence."""
+    return json.dumps(_plain({**dict.fromkeys(RESULT_KEYS), **results}), allow_nan=False)
+
+
+def _say(line: str) -> None:
+    print(" ".join(line.split()), file=sys.stderr, flush=True)
+
+
+def _plain(value: Any) -> Any:
+    """Python's own numbers, lists and dicts; what is not finite becomes None."""
+    if hasattr(value, "tolist"):  # arrays and scalars of NumPy and JAX
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, str | int | None) else str(value)

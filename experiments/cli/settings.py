@@ -1,0 +1,164 @@
+"""What an experiment can be told, what of it makes a run, and the folder that follows from it."""
+
+import dataclasses
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from rnn_jax.errors import BadInput
+
+_LONGEST_TITLE = 80  # characters of a default folder's name
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What every experiment can be told: a field is a flag, its docstring the flag's help.
+
+    ``RANGES``, ``NOT_IDENTITY`` and ``ALIASES`` of a subclass add to those of its bases.
+    """
+
+    RANGES: ClassVar[Mapping[str, str]] = {  # field: interval, written as in mathematics
+        "seed": "[0, 4294967296)",
+        "steps": "[1, inf)",
+        "lr": "(0, inf)",
+        "clip": "[0, inf)",
+        "log_every": "[1, inf)",
+        "eval_every": "[1, inf)",
+        "save_every": "[1, inf)",
+    }
+    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset(  # what a resumed run may change
+        ("quick", "steps", "devices", "out", "log_every", "eval_every", "save_every")
+    )
+    ALIASES: ClassVar[Mapping[str, str]] = {}  # a flag's other name: its field
+
+    quick: bool = False
+    """a small setting that learns something checkable in under a minute"""
+    seed: int = 0
+    """where all randomness comes from"""
+    steps: int
+    """updates in total: a run that is resumed goes on up to here"""
+    lr: float
+    """learning rate"""
+    clip: float = 1.0
+    """largest norm of the gradient; 0 is off"""
+    devices: str = "1"
+    """how many devices share the lanes: a number, or all"""
+    out: str = ""
+    """the run's folder; if empty runs/NAME-<changed flags>"""
+    log_every: int
+    """steps between two rows of metrics"""
+    eval_every: int
+    """steps between two evaluations"""
+    save_every: int
+    """steps between two checkpoints"""
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if not re.fullmatch("all|[1-9][0-9]*", self.devices):
+            raise BadInput(f"--devices {self.devices}: must be a number from 1 up, or all")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LanguageSettings(Settings):
+    """What every language model can be told besides."""
+
+    RANGES: ClassVar[Mapping[str, str]] = {
+        "layers": "[1, inf)",
+        "hidden": "[1, inf)",
+        "bptt": "[1, inf)",
+        "lanes": "[1, inf)",
+        "dropout": "[0, 1)",
+    }
+    ALIASES: ClassVar[Mapping[str, str]] = {"--seq-len": "bptt", "--batch-size": "lanes"}
+
+    cell: str = "lstm"
+    """the recurrent cell: a name, or module:constructor"""
+    layers: int
+    """recurrent layers, one on another"""
+    hidden: int
+    """width H of a layer"""
+    bptt: int
+    """steps T of a chunk; the gradient stops at its edge (also --seq-len)"""
+    lanes: int
+    """lanes B, the texts read side by side (also --batch-size)"""
+    dropout: float = 0.0
+    """share of the activations dropped between layers"""
+    corpus: tuple[str, ...] = ()
+    """text files (UTF-8, also .gz) or hub:NAME; if none Python's own standard library"""
+    alphabet: Literal["characters", "bytes"] = "characters"
+    """what one symbol is"""
+    split: Literal["tail", "streams"] = "tail"
+    """what is held out: the last part of the corpus, or char-rnn's streams"""
+
+
+def gathered(config_class: type, name: str) -> Any:
+    """A class's own RANGES, ALIASES or NOT_IDENTITY joined with those of its bases."""
+    parts = [vars(base)[name] for base in reversed(config_class.__mro__) if name in vars(base)]
+    if name == "NOT_IDENTITY":
+        return frozenset().union(*parts)
+    return {key: value for part in parts for key, value in part.items()}
+
+
+def flag(field: str) -> str:
+    """The flag of a field."""
+    return "--" + field.replace("_", "-")
+
+
+def check_ranges(settings: Any) -> None:
+    """Raise BadInput for the first field that lies outside its interval in ``RANGES``."""
+    for name, interval in gathered(type(settings), "RANGES").items():
+        value = getattr(settings, name)
+        low, high = (float(edge) for edge in interval[1:-1].split(","))
+        closed_low, closed_high = interval[0] == "[", interval[-1] == "]"
+        above = value >= low if closed_low else value > low
+        below = value <= high if closed_high else value < high
+        if not (above and below):  # true of NaN as well
+            must = f"{'at least' if closed_low else 'above'} {low:.10g}"
+            if high < math.inf:
+                must += f" and {'at most' if closed_high else 'below'} {high:.10g}"
+            raise BadInput(f"{flag(name)} {value}: must be {must}")
+
+
+def identity(config: Settings) -> dict[str, Any]:
+    """The fields that make a run this run and no other, as JSON would give them back."""
+    leave_out = gathered(type(config), "NOT_IDENTITY")
+    names = [field.name for field in dataclasses.fields(config) if field.name not in leave_out]
+    return json.loads(json.dumps({name: getattr(config, name) for name in names}))
+
+
+def folder(name: str, config: Settings, quick: Mapping[str, Any]) -> Path:
+    """``--out``, or ``runs/NAME-field=value…`` of what differs from the experiment's defaults.
+
+    Two identities never share a folder: where the name cannot show every value whole (a path, a
+    capital, which some file systems fold, too many fields) it ends in ``~`` and a digest.
+    """
+    if config.out:
+        return Path(config.out)
+    ours = identity(config)
+    usual = identity(dataclasses.replace(type(config)(), **(quick if config.quick else {})))
+    title, whole = f"{name}-quick" if config.quick else name, True
+    for field, value in ours.items():
+        if value != usual[field]:
+            text, exact = _shown(value)
+            title, whole = f"{title}-{field}={text}", whole and exact
+    if len(title) > _LONGEST_TITLE or not whole:
+        digest = hashlib.sha256(json.dumps(ours).encode()).hexdigest()[:8]
+        title = f"{title[: _LONGEST_TITLE - 9]}~{digest}"
+    return Path("runs", title)
+
+
+def _shown(value: Any) -> tuple[str, bool]:
+    """A value as part of a folder's name, and whether no other value looks the same."""
+    if value is None or isinstance(value, bool | int | float):
+        return str(value).lower(), True
+    if isinstance(value, list):
+        return ",".join(_shown(item)[0] for item in value), False
+    text = str(value)
+    if "/" in text or "." in text:  # a path is shown by its stem
+        text = Path(text).name.split(".")[0]
+    safe = re.sub(r"[^a-z0-9._-]+", "_", text.lower())
+    return safe, safe == value

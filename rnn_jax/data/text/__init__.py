@@ -1,0 +1,20 @@
+"""Text as arrays: symbols and their numbers, the split in parts, and the lanes of a batch."""
+
+from rnn_jax.data.text.batches import Lanes, Ragged, lanes, ragged
+from rnn_jax.data.text.corpus import Corpus, load
+from rnn_jax.data.text.parts import Split, Stream, split, train_part
+from rnn_jax.data.text.vocabulary import Vocabulary
+
+__all__ = [
+    "Corpus",
+    "Lanes",
+    "Ragged",
+    "Split",
+    "Stream",
+    "Vocabulary",
+    "lanes",
+    "load",
+    "ragged",
+    "split",
+    "train_part",
+]

@@ -1,0 +1,101 @@
+"""Characters or bytes, and their numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rnn_jax.errors import BadInput
+
+UNKNOWN = "\ufffd"
+
+
+def code_points(text: str | bytes) -> np.ndarray:
+    """The code points of a str, or the values of bytes. int32 [N]"""
+    if isinstance(text, bytes):
+        return np.frombuffer(text, np.uint8).astype(np.int32)
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.int32)
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Which symbols there are; a symbol's number is its place.
+
+    symbols: one character each; for kind "bytes" the 256 characters chr(0)…chr(255) stand for
+    the byte values. unknown: the number given to any other character, or None: they are refused.
+    """
+
+    symbols: tuple[str, ...]
+    kind: str = "characters"
+    unknown: int | None = None
+
+    @classmethod
+    def of(cls, text: str) -> Vocabulary:
+        """The distinct characters of a text in order, after U+FFFD for all others at 0."""
+        distinct = sorted(set(text) - {UNKNOWN})
+        return cls((UNKNOWN, *distinct), unknown=0)
+
+    @classmethod
+    def of_bytes(cls) -> Vocabulary:
+        """The 256 byte values: every text can be written, nothing is unknown."""
+        return cls(tuple(map(chr, range(256))), kind="bytes")
+
+    @classmethod
+    def fixed(cls, symbols: str) -> Vocabulary:
+        """Exactly these characters, in this order."""
+        if not symbols or len(set(symbols)) < len(symbols):
+            raise BadInput(f"a vocabulary needs distinct characters, not {symbols!r}")
+        return cls(tuple(symbols))
+
+    def __len__(self) -> int:
+        return len(self.symbols)
+
+    def encode(self, text: str | bytes) -> np.ndarray:
+        """The numbers of a text's symbols, int32 [N]; bytes only for kind "bytes".
+
+        Raises BadInput for a character that has no number where none is unknown.
+        """
+        if isinstance(text, str) and self.kind == "bytes":
+            text = text.encode("utf-8", "surrogatepass")
+        if isinstance(text, bytes) and self.kind != "bytes":
+            raise TypeError("a vocabulary of characters encodes str, not bytes")
+        return self.number(code_points(text))
+
+    def number(self, codes: np.ndarray) -> np.ndarray:
+        """`encode` for code points or byte values [N]: a lookup in one table."""
+        known = code_points("".join(self.symbols))
+        other = -1 if self.unknown is None else self.unknown
+        table = np.full(max(codes.max(initial=0), known.max()) + 1, other, np.int32)
+        table[known] = np.arange(len(self))
+        ids = table[codes]
+        if self.unknown is None and ids.min(initial=0) < 0:
+            shown = "".join(self.symbols) if len(self) <= 100 else f"the {len(self)} known symbols"
+            first = chr(codes[np.argmin(ids)])
+            raise BadInput(f"the character {first!r} is not known here: use only {shown}")
+        return ids
+
+    def unseen(self, text: str) -> str:
+        """The distinct characters of a text that have no symbol, in order."""
+        return "" if self.kind == "bytes" else "".join(sorted(set(text) - set(self.symbols)))
+
+    def decode(self, ids: Any) -> str:
+        """The text of the numbers [N]; bytes that are no UTF-8 become U+FFFD."""
+        codes = code_points("".join(self.symbols))[np.asarray(ids, np.int64).ravel()]
+        if self.kind == "bytes":
+            return codes.astype(np.uint8).tobytes().decode("utf-8", "replace")
+        return codes.astype("<i4").tobytes().decode("utf-32-le", "surrogatepass")
+
+    def to_json(self) -> dict[str, Any]:
+        """What `from_json` makes an equal vocabulary from."""
+        return {"kind": self.kind, "symbols": "".join(self.symbols), "unknown": self.unknown}
+
+    @classmethod
+    def from_json(cls, saved: Mapping[str, Any]) -> Vocabulary:
+        """The vocabulary that `to_json` wrote; BadInput for anything else."""
+        try:
+            return cls(tuple(saved["symbols"]), saved["kind"], saved["unknown"])
+        except (KeyError, TypeError):
+            raise BadInput("the saved vocabulary is damaged: train into a new folder") from None

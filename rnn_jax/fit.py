@@ -1,0 +1,205 @@
+"""The loop: start or resume, step, evaluate, show, log, save."""
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import numpy as np
+import optax
+
+from rnn_jax import parallel
+from rnn_jax.digest import digest
+from rnn_jax.errors import Stopped
+from rnn_jax.models import Model
+from rnn_jax.progress import Progress
+from rnn_jax.run import Run, Signals, start_or_resume
+from rnn_jax.tasks import Task
+from rnn_jax.train import Metrics, TrainState, batches, create, make_evaluate, make_step, make_steps
+
+# As many steps go into one dispatch as fit in about this many seconds: enough to hide the cost of
+# dispatching, few enough that the display lives and Ctrl-C is heard. Never more than _ROOM, for
+# the CPU's collectives can deadlock behind a long queue.
+_DISPATCH_SECONDS = 0.2
+_ROOM = 32
+
+
+class Intervals(Protocol):
+    """What `fit` reads of an experiment's Config; none of it is part of the run's identity."""
+
+    steps: int
+    devices: str
+    log_every: int
+    eval_every: int
+    save_every: int
+
+
+class Recipe(NamedTuple):
+    """What is trained and how: all that decides the bits.
+
+    optimizer: an Optax transformation, clipping included; seed: of parameters and dropout; average:
+    decay of the moving average that is evaluated and kept instead of the parameters, 0 for none;
+    params: weights to start from instead of ``model.init``.
+    """
+
+    model: Model
+    task: Task
+    optimizer: optax.GradientTransformation
+    seed: int
+    dropout: bool = False
+    average: float = 0.0
+    params: Any = None
+
+    def start(self) -> TrainState:
+        """The state at step 0."""
+        key, _ = jax.random.split(jax.random.key(self.seed))
+        params = self.model.init(key) if self.params is None else self.params
+        return create(self.model, self.optimizer, params, self.task.lanes, average=self.average > 0)
+
+    def steps(self) -> Callable[..., tuple[TrainState, Metrics]]:
+        """Several steps in one dispatch, on one device or as one of several."""
+        _, key = jax.random.split(jax.random.key(self.seed))
+        dropout_key = key if self.dropout else None
+        return make_steps(
+            make_step(self.model, self.task.loss, self.optimizer, dropout_key, self.average)
+        )
+
+
+class Outcome(NamedTuple):
+    """Where a run stands: its best and its last validation loss [nats], and this command's cost."""
+
+    state: TrainState
+    best: float
+    last: float
+    seconds: float
+    tokens_per_second: float | None
+
+
+class _Pace:
+    """How long a step takes, without the first dispatch, whose time is mostly compiling."""
+
+    def __init__(self) -> None:
+        self.dispatches, self.steps, self.seconds = 0, 0, 0.0
+
+    def add(self, steps: int, seconds: float) -> None:
+        if self.dispatches:
+            self.steps, self.seconds = self.steps + steps, self.seconds + seconds
+        self.dispatches += 1
+
+    def count(self, step: int, config: Intervals) -> int:
+        """Steps for the next dispatch, never past a step at which something else is due."""
+        edges = (config.eval_every, config.save_every)
+        until = min(config.steps - step, *(every - step % every for every in edges))
+        if not self.steps:
+            return 1
+        fitting = int(_DISPATCH_SECONDS * self.steps / max(self.seconds, 1e-9))
+        return max(1, min(until, fitting, _ROOM))
+
+
+def weights(state: TrainState) -> Any:
+    """What is evaluated and written with: the average where one is kept, else the parameters."""
+    return state.params if state.average == () else state.average
+
+
+def fit(
+    folder: Path,
+    manifest: dict[str, Any],
+    recipe: Recipe,
+    config: Intervals,
+    show: Callable[[int, Any], tuple[str, str]] | None = None,
+    *,
+    unit: str = "characters",
+) -> Outcome:
+    """Train up to ``config.steps`` from where `folder` stands.
+
+    manifest: of `run.new_manifest`; show: ``(step, weights) -> (header, text)``, called before the
+    first step and after every evaluation. BadInput before anything is written; Stopped after a
+    signal, once the state is saved.
+    """
+    began, pace = time.monotonic(), _Pace()
+    devices, note = parallel.choose(config.devices, recipe.task.lanes)
+    manifest = {**manifest, "weights": "average" if recipe.average else "params"}
+    run, restored = start_or_resume(folder, manifest, jax.eval_shape(recipe.start))
+    state = restored.state if restored else recipe.start()
+    with run, Signals() as signals, Progress(config.steps, int(state.step), unit) as progress:
+        if note:
+            progress.note(note)
+        state = _loop(run, recipe, config, show, progress, signals, pace, state, devices)
+        run.curves(valid="valid")
+    if signals.stop is not None:
+        raise Stopped(signals.stop, int(state.step))
+    valid = [row["valid"] for row in run.rows if row.get("valid") is not None] or [math.nan]
+    speed = recipe.task.tokens * pace.steps / pace.seconds if pace.steps else None
+    return Outcome(state, min(valid), valid[-1], time.monotonic() - began, speed)
+
+
+def _loop(
+    run: Run,
+    recipe: Recipe,
+    config: Intervals,
+    show: Callable[[int, Any], tuple[str, str]] | None,
+    progress: Progress,
+    signals: Signals,
+    pace: _Pace,
+    state: TrainState,
+    devices: int,
+) -> TrainState:
+    task, step = recipe.task, int(state.step)
+    advance = parallel.data_parallel(recipe.steps(), devices)
+    evaluate = make_evaluate(recipe.model, task)
+    if step == 0:
+        _show(run, progress, show, step, state)
+    while step < config.steps and signals.stop is None:
+        count = pace.count(step, config)
+        before = time.monotonic()
+        state, metrics = advance(state, batches(task, step, count, _ROOM), np.int32(count))
+        metrics = jax.device_get(metrics)
+        pace.add(count, time.monotonic() - before)
+        step += count
+        progress.update(step, metrics.loss[count - 1], count * task.tokens)
+        due = step % config.eval_every == 0 or step == config.steps
+        valid = evaluate(weights(state)) if due and signals.stop is None else None
+        _log(run, config.log_every, step - count, count, metrics, valid)
+        if valid is not None:
+            progress.note(f"step {step}: validation {valid:.4f} nats a step")
+            _show(run, progress, show, step, state)
+        if step % config.save_every == 0 or step == config.steps or signals.stop is not None:
+            run.save(step, state, metric=valid)
+    return state
+
+
+def _log(
+    run: Run, every: int, begin: int, count: int, metrics: Metrics, valid: float | None
+) -> None:
+    """A row for each step that logs; the last one also when it has been evaluated."""
+    for i in range(count):
+        step, last = begin + i + 1, i == count - 1
+        if step % every and not (last and valid is not None):
+            continue
+        row = {"loss": float(metrics.loss[i]), "gradient_norm": float(metrics.gradient_norm[i])}
+        run.log(step, **row, **({"valid": valid} if last and valid is not None else {}))
+
+
+def _show(
+    run: Run, progress: Progress, show: Callable | None, step: int, state: TrainState
+) -> None:
+    if show:
+        header, text = show(step, weights(state))
+        run.sample(step, header, text)
+        progress.note(f"--- {header}\n{text}\n---")
+
+
+def result(outcome: Outcome, folder: Path) -> dict[str, Any]:
+    """The part of an experiment's result that is the same for all."""
+    state = outcome.state
+    return {
+        "seconds": round(outcome.seconds, 2),
+        "tokens_per_second": outcome.tokens_per_second,
+        "parameters": sum(a.size for a in jax.tree.leaves(state.params)),
+        "step": int(state.step),
+        "skipped": int(state.skipped),
+        "digest": digest(state),
+        "out": str(folder),
+    }

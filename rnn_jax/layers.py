@@ -1,0 +1,56 @@
+"""Layers without memory: `Layer(init, apply)` bundles of pure functions."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rnn_jax.affine import affine, lookup
+
+Array = jax.Array
+
+
+class Layer(NamedTuple):
+    """``apply(w, x) -> y`` on any leading axes, with ``w = init(key)``."""
+
+    init: Callable[[Array], Any]
+    apply: Callable[[Any, Any], Any]
+
+
+def dense(inputs: int, outputs: int) -> Layer:
+    """``y = x W_hy + b_y``, the read-out of the slides: W_hy [X, Y] Glorot-uniform, b_y [Y] zero."""
+
+    def init(key: Array) -> Any:
+        W_hy = jax.nn.initializers.glorot_uniform()(key, (inputs, outputs))
+        return {"W_hy": W_hy, "b_y": jnp.zeros(outputs)}
+
+    return Layer(init, lambda w, x: affine(x, w["W_hy"], w["b_y"]))
+
+
+def embedding(vocabulary: int, size: int) -> Layer:
+    """Row x of a table R [V, E], for tokens x [...] -> [..., E]; R is drawn from N(0, 1/E)."""
+
+    def init(key: Array) -> Any:
+        return {"R": jax.random.normal(key, (vocabulary, size)) / size**0.5}
+
+    return Layer(init, lambda w, x: lookup(w["R"], x))
+
+
+def identity() -> Layer:
+    """``y = x``: a token goes on as a token, which stands for its one-hot vector."""
+    return Layer(lambda key: {}, lambda w, x: x)
+
+
+def dropout(keys: Array | None, x: Array, rate: float) -> Array:
+    """x [T, B, H] with each entry zeroed with probability `rate` and the others over ``1 - rate``.
+
+    keys: one a lane, [B], so that a lane's mask does not depend on which device holds it; None
+    leaves x as it is. The rate is met to 1/65536.
+    """
+    if keys is None or rate == 0:
+        return x
+    T, _, H = x.shape
+    bits = jax.vmap(lambda key: jax.random.bits(key, (T, H), jnp.uint16), out_axes=1)(keys)
+    keep = bits >= jnp.uint16(round(rate * 65536))
+    return jnp.where(keep, x / (1 - rate), 0)

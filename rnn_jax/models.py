@@ -1,0 +1,148 @@
+"""Models: cells in layers, between an input layer and a read-out.
+
+Inside a model time is first: tokens [T, B], activations [T, B, H]. A carry has one entry a layer.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import jax
+
+from rnn_jax.cells import Cell, constructor
+from rnn_jax.errors import BadInput
+from rnn_jax.layers import Layer, dense, dropout, embedding, identity
+from rnn_jax.unroll import unroll
+
+Array = jax.Array
+
+_READ_OUT = 2**31  # the read-out's place among the layers, where keys are told apart
+
+
+class Apply(Protocol):
+    """``(W, carry, xs [T, B, ...]) -> (carry, ys [T, B, ...])``.
+
+    mask [T, B]: this step exists; fresh [T, B] or [B]: the lane restarts before this step (the
+    first step); keys [B]: one a lane, for dropout; None is a model as it is when tested.
+    """
+
+    def __call__(
+        self,
+        W: Any,
+        carry: Any,
+        xs: Any,
+        *,
+        mask: Array | None = None,
+        fresh: Array | None = None,
+        keys: Array | None = None,
+    ) -> tuple[Any, Array]: ...
+
+
+class Model(NamedTuple):
+    """``init(key) -> W``, ``start(W, lanes) -> carry`` and `Apply`."""
+
+    init: Callable[[Array], Any]
+    start: Callable[[Any, int], Any]
+    apply: Apply
+
+
+def _lane_keys(keys: Array | None, layer: int) -> Array | None:
+    return None if keys is None else jax.vmap(lambda key: jax.random.fold_in(key, layer))(keys)
+
+
+def stack(
+    *cells: Cell,
+    dropout_rate: float = 0.0,
+    residual: bool = False,
+    segment: int | None = None,
+    fast: bool | None = None,
+) -> Model:
+    """Cells on top of each other, one after another over all time; ys are the top one's outputs.
+
+    dropout_rate: on the input of every layer but the first (Zaremba et al. 2014: not in time).
+    residual: every layer but the first adds its input to its output; they need equal sizes.
+    segment, fast: as in `unroll`.
+    """
+
+    def init(key: Array) -> tuple:
+        return tuple(
+            c.init(k) for c, k in zip(cells, jax.random.split(key, len(cells)), strict=True)
+        )
+
+    def start(W: tuple, lanes: int) -> tuple:
+        return tuple(cell.start(w, lanes) for cell, w in zip(cells, W, strict=True))
+
+    def apply(
+        W: tuple,
+        carry: tuple,
+        xs: Any,
+        *,
+        mask: Array | None = None,
+        fresh: Array | None = None,
+        keys: Array | None = None,
+    ) -> tuple[tuple, Array]:
+        ends, below = [], xs
+        for layer, (cell, w, h) in enumerate(zip(cells, W, carry, strict=True)):
+            inputs = dropout(_lane_keys(keys, layer), below, dropout_rate) if layer else below
+            end, ys = unroll(cell, w, inputs, h, mask=mask, fresh=fresh, segment=segment, fast=fast)
+            below = ys + below if residual and layer else ys
+            ends.append(end)
+        return tuple(ends), below
+
+    return Model(init, start, apply)
+
+
+def recurrent(into: Layer, layers: Model, out: Layer, *, dropout_rate: float = 0.0) -> Model:
+    """``y_t = out(layers(into(x_t)))``; dropout on what the read-out sees. W = {in, layers, out}."""
+
+    def init(key: Array) -> dict:
+        k_in, k_layers, k_out = jax.random.split(key, 3)
+        return {"in": into.init(k_in), "layers": layers.init(k_layers), "out": out.init(k_out)}
+
+    def start(W: dict, lanes: int) -> Any:
+        return layers.start(W["layers"], lanes)
+
+    def apply(W: dict, carry: Any, xs: Any, *, keys: Array | None = None, **steps: Any) -> Any:
+        carry, hs = layers.apply(W["layers"], carry, into.apply(W["in"], xs), keys=keys, **steps)
+        return carry, out.apply(W["out"], dropout(_lane_keys(keys, _READ_OUT), hs, dropout_rate))
+
+    return Model(init, start, apply)
+
+
+def language_model(
+    vocabulary: int,
+    cell: str = "lstm",
+    hidden: int = 128,
+    layers: int = 2,
+    embed: int = 0,
+    dropout: float = 0.0,
+    residual: bool = False,
+) -> Model:
+    """Tokens [T, B] to logits [T, B, V] of the next token.
+
+    cell: a name or "module:constructor" (`cells.constructor`); embed: the size of an embedding, or
+    0 for one-hot input (a lookup in W_xh either way); dropout: between layers and before the
+    read-out.
+    """
+    make = constructor(cell)
+    sizes = [embed or vocabulary] + [hidden] * layers
+    cells = [make(inputs, hidden) for inputs in sizes[:-1]]
+    body = stack(*cells, dropout_rate=dropout, residual=residual)
+    into = embedding(vocabulary, embed) if embed else identity()
+    return recurrent(into, body, dense(hidden, vocabulary), dropout_rate=dropout)
+
+
+BUILDERS: dict[str, Callable[..., Model]] = {"language_model": language_model}
+
+
+def from_spec(spec: dict, *, trust: bool = False) -> Model:
+    """The model a run's record names, ``{"builder": name, "arguments": {…}}``.
+
+    A cell given as "module:constructor" runs that module's code: BadInput unless trusted.
+    """
+    builder, arguments = spec.get("builder"), spec.get("arguments", {})
+    if builder not in BUILDERS:
+        raise BadInput(f"the run's model {builder!r} is unknown here; known: {', '.join(BUILDERS)}")
+    cell = arguments.get("cell", "")
+    if ":" in cell and not trust:
+        raise BadInput(f"the run's cell {cell} is code from outside; --trust runs it")
+    return BUILDERS[builder](**arguments)

@@ -1,0 +1,79 @@
+"""Lanes over devices: data parallelism by `jax.pmap`, in this file alone.
+
+Parameters stay whole (in and out axes of None), so nothing is replicated by hand and neither the
+state nor a checkpoint has a device axis; only lanes are dealt out, B/D to each device.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from rnn_jax.errors import BadInput
+from rnn_jax.train import Metrics, TrainState
+
+AXIS = "devices"
+
+
+def choose(asked: str, lanes: int) -> tuple[int, str | None]:
+    """How many devices to use, and a line to say aloud where that is not what was asked.
+
+    asked: a number, or "all" for the largest number of local devices that divides the lanes.
+    BadInput where there are fewer devices, or the number does not divide the lanes.
+    """
+    here = jax.local_device_count()
+    if asked == "all":
+        count = max(n for n in range(1, here + 1) if lanes % n == 0)
+        note = f"{count} of {here} devices: {lanes} lanes are not divided by more"
+        return count, note if count < here else None
+    if not asked.isdecimal() or int(asked) < 1:
+        raise BadInput(f"--devices {asked}: give a number from 1 up, or all")
+    count = int(asked)
+    if count > here:
+        flag = f"XLA_FLAGS=--xla_force_host_platform_device_count={count}"
+        mend = f"; on a CPU, {flag} makes more" if jax.default_backend() == "cpu" else ""
+        raise BadInput(f"--devices {count}: there {'is' if here == 1 else 'are'} only {here}{mend}")
+    if lanes % count:
+        raise BadInput(
+            f"--devices {count} does not divide {lanes} lanes; change --lanes or --devices"
+        )
+    return count, None
+
+
+def data_parallel(
+    steps: Callable[..., tuple[TrainState, Metrics]], devices: int
+) -> Callable[[TrainState, Any, Any], tuple[TrainState, Metrics]]:
+    """``(state, batches, count) -> (state, metrics)`` with the lanes over `devices` devices.
+
+    steps: as `train.make_steps` makes it; the state that comes in is used up (donated).
+    """
+    if devices == 1:
+        return jax.jit(steps, donate_argnums=0)
+
+    def local(shared: TrainState, carry: Any, batches: Any, count: Any) -> Any:
+        state, metrics = steps(shared.replace(carry=carry), batches, count, AXIS)
+        return state.replace(carry=()), state.carry, metrics
+
+    mapped = jax.pmap(
+        local,
+        AXIS,
+        in_axes=(None, 0, 1, None),
+        out_axes=(None, 0, None),
+        devices=jax.local_devices()[:devices],
+    )
+
+    def deal(tree: Any, axis: int) -> Any:
+        def split(a: Any) -> Any:
+            shape = a.shape
+            return a.reshape(*shape[:axis], devices, shape[axis] // devices, *shape[axis + 1 :])
+
+        return jax.tree.map(split, tree)
+
+    def run(state: TrainState, batches: Any, count: Any) -> tuple[TrainState, Metrics]:
+        shared, carry, metrics = mapped(
+            state.replace(carry=()), deal(state.carry, 0), deal(batches, 1), count
+        )
+        gathered = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), carry)
+        return shared.replace(carry=gathered), metrics
+
+    return run

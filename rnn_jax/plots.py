@@ -1,0 +1,71 @@
+"""Drawings of a run, as PNG bytes; Matplotlib is imported when the first is made."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from typing import Any
+
+
+def curves(
+    rows: Sequence[dict[str, Any]],
+    *,
+    train: str = "loss",
+    valid: str = "valid_loss",
+    unit: str = "character",
+    title: str = "",
+) -> bytes | None:
+    """Training and validation loss against the step, as a PNG; None if no row has either.
+
+    ``train`` and ``valid`` are the names of the values in the rows (``step`` is there always);
+    absent values and null are passed over. Left axis nats, right axis bits, per ``unit``.
+    """
+    lines = {label: _points(rows, name) for label, name in _labels(train, valid).items()}
+    if not any(steps for steps, _ in lines.values()):
+        return None
+    # The figure's own canvas, not pyplot: no window system, nothing global.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.2), layout="constrained", dpi=130)
+    axes = figure.subplots()
+    for (label, (steps, values)), style in zip(lines.items(), _STYLES, strict=True):
+        if steps:
+            # A line through few points is hard to see, or with one point not there at all.
+            marker = {"marker": style["mark"]} if len(steps) <= 30 else {}
+            axes.plot(steps, values, label=label, **style["line"], **marker)
+    axes.set(xlabel="step", ylabel=f"nats per {unit}", title=title)
+    bits = axes.secondary_yaxis("right", functions=(_to_bits, _to_nats))
+    bits.set_ylabel(f"bits per {unit}")
+    axes.grid(color="0.9", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines["top"].set_visible(False)
+    axes.legend(frameon=False, loc="upper right")
+    png = io.BytesIO()
+    figure.savefig(png, format="png")
+    return png.getvalue()
+
+
+# Told apart in grey: light and thin against black, thick and dashed.
+_STYLES = (
+    {"line": {"color": "0.6", "linewidth": 1.0}, "mark": "."},
+    {"line": {"color": "0.0", "linewidth": 1.8, "linestyle": (0, (4, 2))}, "mark": "o"},
+)
+
+
+def _labels(train: str, valid: str) -> dict[str, str]:
+    return {"training": train, "validation": valid}
+
+
+def _points(rows: Sequence[dict[str, Any]], name: str) -> tuple[list[float], list[float]]:
+    found = [(row["step"], float(row[name])) for row in rows if row.get(name) is not None]
+    finite = [(step, value) for step, value in found if math.isfinite(value)]
+    return [step for step, _ in finite], [value for _, value in finite]
+
+
+def _to_bits(nats: Any) -> Any:
+    return nats / math.log(2)
+
+
+def _to_nats(bits: Any) -> Any:
+    return bits * math.log(2)

@@ -1,0 +1,137 @@
+"""Progress on stderr: a live bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections import deque
+from typing import Any
+
+_WINDOW = 10.0  # seconds over which speed is measured
+_REFRESH = 0.2  # seconds between two looks at the loss, for looking waits for the device
+_LINE, _LONGEST = 5.0, 60.0  # seconds between two plain lines: at least, and at most
+
+
+class Progress:
+    """``with Progress(steps) as progress``: shows loss, bits, speed and the time left.
+
+    ``unit`` is what a token is called, in the plural; bits are told per one of it.
+    """
+
+    def __init__(self, total_steps: int, start_step: int = 0, unit: str = "characters") -> None:
+        self.total = total_steps
+        self.unit = unit
+        self._step = self._lined = start_step
+        self._tokens = 0
+        self._last: tuple[Any, dict[str, Any]] | None = None
+        # (time, step, tokens); the first entry is made by the first update, after compiling.
+        self._marks: deque[tuple[float, int, int]] = deque()
+        self._first: tuple[float, int, int] | None = None
+        self._shown_at = -math.inf
+        self._bar: Any = None
+
+    def __enter__(self) -> Progress:
+        if sys.stderr.isatty():
+            self._bar = _bar()
+            self._task = self._bar.add_task("", total=self.total, completed=self._step, text="")
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._last and self._lined < self._step:
+            self._show(time.monotonic())
+        if self._bar:
+            self._bar.stop()
+            self._bar = None
+
+    def update(self, step: int, loss: Any, tokens: int, **more: Any) -> None:
+        """Says that ``step`` steps are done; ``tokens`` is what was read since the last update.
+
+        ``loss`` [nats per token] and the values of ``more`` may be arrays still being computed:
+        they are looked at only when they are shown.
+        """
+        now = time.monotonic()
+        self._step, self._tokens, self._last = step, self._tokens + tokens, (loss, more)
+        self._marks.append((now, step, self._tokens))
+        self._first = self._first or self._marks[0]
+        while len(self._marks) > 2 and self._marks[1][0] < now - _WINDOW:
+            self._marks.popleft()
+        if self._due(now):
+            self._show(now)
+
+    def note(self, text: str) -> None:
+        """Prints lines between those of the progress; the text stands as it is."""
+        # A model may write any character, and a terminal must not obey it.
+        safe = "".join(
+            c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
+        )
+        if not self._bar:
+            encoding = sys.stderr.encoding or "utf-8"
+            print(safe.encode(encoding, "replace").decode(encoding), file=sys.stderr, flush=True)
+            return
+        from rich.text import Text
+
+        self._bar.console.print(Text(safe), soft_wrap=True)
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Tokens a second over all updates but the first, whose time is mostly compiling."""
+        return None if not self._first else _speed(self._first, self._marks[-1], 2)
+
+    def _due(self, now: float) -> bool:
+        if self._bar:
+            return now - self._shown_at >= _REFRESH
+        waited = now - self._shown_at
+        far = 20 * (self._step - self._lined) >= self.total
+        return waited >= _LONGEST or (waited >= _LINE and far)
+
+    def _show(self, now: float) -> None:
+        self._shown_at, self._lined = now, self._step
+        text = self._text()
+        if self._bar:
+            self._bar.update(self._task, completed=self._step, text=text)
+        else:
+            print(f"step {self._step}/{self.total}  {text}", file=sys.stderr, flush=True)
+
+    def _text(self) -> str:
+        """``loss 1.532  2.210 bits/character  118k characters/s  1:12 left``."""
+        loss, more = self._last
+        nats = float(loss)
+        words = [f"loss {nats:.3f}", f"{nats / math.log(2):.3f} bits/{self.unit.removesuffix('s')}"]
+        words += [f"{name} {float(value):.4g}" for name, value in more.items()]
+        if tokens := _speed(self._marks[0], self._marks[-1], 2):
+            words.append(f"{_short(tokens)} {self.unit}/s")
+        if steps := _speed(self._marks[0], self._marks[-1], 1):
+            words.append(f"{_clock(max(self.total - self._step, 0) / steps)} left")
+        return "  ".join(words)
+
+
+def _bar() -> Any:
+    from rich import progress
+    from rich.console import Console
+
+    return progress.Progress(
+        progress.TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+        progress.BarColumn(bar_width=None),
+        progress.TextColumn("{task.fields[text]}", markup=False),
+        console=Console(stderr=True),
+        expand=True,
+        redirect_stdout=False,
+        refresh_per_second=5,
+    )
+
+
+def _speed(before: tuple, after: tuple, which: int) -> float | None:
+    seconds = after[0] - before[0]
+    return (after[which] - before[which]) / seconds if seconds > 0 else None
+
+
+def _short(number: float) -> str:
+    return f"{number / 1000:.0f}k" if number >= 10_000 else f"{number:.0f}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

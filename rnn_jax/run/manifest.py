@@ -1,0 +1,174 @@
+"""run.json: what a run is, on what it ran, and whether a command asks for the same run."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from ..errors import BadInput
+from .records import write_atomically
+
+NAME = "run.json"
+FORMAT = 1
+_NEEDED = ("experiment", "config", "identity", "model", "vocabulary", "data")
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+def new_manifest(
+    experiment: str,
+    config: dict[str, Any],
+    identity: Sequence[str],
+    *,
+    model: dict[str, Any] | None = None,
+    vocabulary: Any = None,
+    data: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What run.json says: the arguments as JSON has them, the environment and the time.
+
+    ``identity`` names the fields of ``config`` that make two runs two; ``model`` is the spec
+    from which ``models.from_spec`` builds it; ``data["digest"]``, if there, is part of the
+    identity as well.
+    """
+    told = {
+        "format": FORMAT,
+        "experiment": experiment,
+        "config": config,
+        "identity": list(identity),
+        "model": model,
+        "vocabulary": vocabulary,
+        "data": data or {},
+        **environment(),
+        "created": now(),
+    }
+    return json.loads(json.dumps(told, default=str))
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def environment() -> dict[str, Any]:
+    """What the bits of a run may depend on: versions, machine, devices, flags, revision."""
+    devices = jax.devices()
+    flags = {
+        name: value
+        for name, value in sorted(os.environ.items())
+        if name == "XLA_FLAGS" or name.startswith("JAX_")
+    }
+    return {
+        "versions": {name: _version(name) for name in _PACKAGES},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "device_kind": devices[0].device_kind,
+        "device_count": len(devices),
+        "flags": flags,
+        "git": _revision(),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _revision() -> dict[str, Any] | None:
+    """Git's revision of the source tree and whether files differ from it; None without git."""
+    # Without optional locks git status only reads: asking must not touch the user's index.
+    quiet = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(Path(__file__).resolve().parents[2]), *words]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=5, check=True, env=quiet
+        )
+        return done.stdout.strip()
+
+    try:
+        return {"revision": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """run.json of a folder. BadInput if there is none or it cannot be read."""
+    path = folder / NAME
+    if not path.is_file():
+        what = "is not a run (it has no run.json)" if folder.exists() else "does not exist"
+        raise BadInput(f"{folder} {what}; name the folder that --out made")
+    try:
+        found = json.loads(path.read_bytes())
+        if found["format"] != FORMAT:
+            raise BadInput(f"{path} has format {found['format']}, not {FORMAT}; update rnn_jax")
+        _ = [found[name] for name in _NEEDED]
+    except OSError as error:
+        raise BadInput(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{path} is damaged; restore it, or use another --out") from error
+    return found
+
+
+def write(folder: Path, manifest: dict[str, Any]) -> None:
+    """Writes run.json in one move."""
+    text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+    write_atomically(folder / NAME, text.encode("utf-8", "surrogatepass"))
+
+
+def check_same(folder: Path, found: dict[str, Any], asked: dict[str, Any]) -> None:
+    """BadInput unless both are one run: experiment, identity fields of the config, data."""
+    if found["experiment"] != asked["experiment"]:
+        raise BadInput(
+            f"{folder} is a run of {found['experiment']}, not of {asked['experiment']};"
+            " use another --out"
+        )
+    names = dict.fromkeys([*found["identity"], *asked["identity"]])
+    differing = [
+        f"{name}: {_shown(found, name)} in the run, {_shown(asked, name)} asked"
+        for name in names
+        if _shown(found, name) != _shown(asked, name)
+    ]
+    if differing:
+        raise BadInput(
+            f"{folder} is a run of another configuration: {'; '.join(differing)};"
+            f" use another --out, or --init {folder} to start from its weights"
+        )
+    before, after = (one["data"].get("digest") for one in (found, asked))
+    if before and after and before != after:
+        raise BadInput(
+            f"the text has changed since {folder} began (digest {before} then, {after} now);"
+            " put the text back, or use another --out"
+        )
+
+
+def _shown(manifest: dict[str, Any], name: str) -> str:
+    config = manifest["config"]
+    return json.dumps(config[name], ensure_ascii=False) if name in config else "absent"
+
+
+def changes(found: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+    """What of the configuration and the environment is new: {name: new value}."""
+    told = {
+        f"config.{name}": value
+        for name, value in asked["config"].items()
+        if value != found["config"].get(name)
+    }
+    skipped = {"config", "created", "resumed", "identity"}
+    return told | {
+        name: value
+        for name, value in asked.items()
+        if name not in skipped and value != found.get(name)
+    }

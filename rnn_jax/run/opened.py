@@ -1,0 +1,87 @@
+"""A run read back: configuration, model, weights, vocabulary, metrics. Writes nothing."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from ..errors import BadInput
+from . import checkpoints, manifest
+from .records import Sample, read_rows, read_samples
+
+
+class OpenedRun(NamedTuple):
+    """What ``open`` gives; ``params`` are those of ``step``, saved with ``metric``."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    config: dict[str, Any]
+    model: Any
+    params: Any
+    step: int
+    metric: float | None
+    vocabulary: Any
+    metrics: list[dict[str, Any]]
+    samples: list[Sample]
+
+
+def open_run(folder: str | Path, step: str | int = "best", *, trust: bool = False) -> OpenedRun:
+    """Opens a run for reading: ``open("runs/a").params``.
+
+    ``step`` is ``"best"`` (the lowest metric; the newest where none was measured), ``"latest"``
+    or a number. A damaged step is named on stderr and the next one taken; a step asked for by
+    number must be sound. ``trust`` allows a cell of the user's own module to be imported. Raises
+    BadInput; nothing is created.
+    """
+    from ..data.text import Vocabulary
+    from ..models import from_spec
+
+    folder = Path(folder)
+    told = manifest.read(folder)
+    if told["model"] is None:
+        raise BadInput(f"{folder} is a run without a model to open; read its metrics.jsonl")
+    candidates = _candidates(folder, step)
+    model = from_spec(told["model"], trust=trust)
+    shapes = jax.eval_shape(model.init, jax.random.key(0))
+    name = told.get("weights", "params")
+    restored = _first_sound(folder, candidates, {name: shapes})
+    vocabulary = told["vocabulary"]
+    return OpenedRun(
+        folder=folder,
+        manifest=told,
+        config=told["config"],
+        model=model,
+        params=restored.state[name],
+        step=restored.step,
+        metric=restored.metric,
+        vocabulary=None if vocabulary is None else Vocabulary.from_json(vocabulary),
+        metrics=read_rows(folder / "metrics.jsonl"),
+        samples=read_samples(folder / "samples.txt"),
+    )
+
+
+def _candidates(folder: Path, step: str | int) -> list[int]:
+    """The steps to try, in order."""
+    saved = checkpoints.steps(folder)
+    if not saved:
+        raise BadInput(f"{folder} has no checkpoint yet; train it further")
+    if step == "best":
+        return checkpoints.best_first(checkpoints.metrics(folder))
+    if step == "latest":
+        return saved[::-1]
+    if step not in saved:
+        raise BadInput(f"{folder} has no step {step!r}; it has {', '.join(map(str, saved))}")
+    return [step]
+
+
+def _first_sound(folder: Path, candidates: list[int], example: Any) -> checkpoints.Restored:
+    for step in candidates:
+        try:
+            return checkpoints.read(folder, step, example, part=True)
+        except checkpoints.Damaged as damage:
+            print(f"warning: {folder} step {step} is damaged: {damage}", file=sys.stderr)
+    told = ", ".join(map(str, candidates))
+    raise BadInput(f"no sound checkpoint in {folder} (tried step {told}); train it anew")

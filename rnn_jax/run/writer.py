@@ -1,0 +1,224 @@
+"""Writing a run: start it or find where it stands, log, sample, save."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .. import plots
+from ..errors import BadInput
+from . import checkpoints, manifest
+from .checkpoints import Checkpoints, Damaged, Restored
+from .records import Sample, keep_rows, keep_samples, row_line, sample_block, write_atomically
+
+_LOCK = ".lock"
+# What a start that was killed at once may leave; a folder of nothing else counts as empty.
+_OWN = {_LOCK, manifest.NAME + ".tmp"}
+
+
+def start_or_resume(
+    folder: str | Path,
+    asked: dict[str, Any],
+    example: Any,
+    *,
+    keep_last: int = 2,
+    keep_best: int = 1,
+) -> tuple[Run, Restored | None]:
+    """Opens a folder for a run: makes it, or finds the newest sound step of the same run.
+
+    ``asked`` is a ``new_manifest``; ``example`` a state, or its ``jax.eval_shape``. Rows and
+    samples after the restored step are dropped, for the run will write them again. Returns the
+    run and what was restored, None for a start at step 0. BadInput, before anything is written,
+    where the folder is no run, is another run, or is being written by another process; where
+    steps exist and none is sound; and where the folder cannot be written.
+    """
+    folder = Path(folder)
+    with _one_line(folder), contextlib.ExitStack() as undo:
+        _check(folder, asked)
+        folder.mkdir(parents=True, exist_ok=True)
+        undo.callback(os.close, lock := _lock(folder))
+        # Again, now that nobody else can write: two commands may have started together.
+        found = _check(folder, asked)
+        restored = _restore(folder, example) if found else None
+        _record_start(folder, found, asked, restored)
+        run = Run(folder, lock, restored, keep_last, keep_best)
+        undo.pop_all()
+    return run, restored
+
+
+class Run:
+    """A folder held for writing; a context manager, which waits for the last save on exit."""
+
+    def __init__(
+        self, folder: Path, lock: int, restored: Restored | None, keep_last: int, keep_best: int
+    ) -> None:
+        self.folder = folder
+        self._lock = lock
+        self._restored = restored.step if restored else -1
+        self.rows = keep_rows(folder / "metrics.jsonl", self._restored)
+        keep_samples(folder / "samples.txt", self._restored)
+        self._checkpoints = Checkpoints(folder, keep_last, keep_best)
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def log(self, step: int, **values: Any) -> None:
+        """Appends a row to metrics.jsonl; one a step, in order, else ValueError.
+
+        A step the run had logged before it was resumed is not written twice. NaN and infinities
+        become null.
+        """
+        if step <= self._restored:
+            return
+        if self.rows and step <= self.rows[-1]["step"]:
+            raise ValueError(f"step {step} is logged after step {self.rows[-1]['step']}")
+        line = row_line({"step": int(step), **values})
+        self._append("metrics.jsonl", line.encode())
+        self.rows.append(json.loads(line))
+
+    def sample(self, step: int, header: str, text: str) -> None:
+        """Appends a text to samples.txt, under a header of one line."""
+        if step > self._restored:
+            self._append("samples.txt", sample_block(Sample(int(step), header, text)))
+
+    def save(
+        self,
+        step: int,
+        state: Any,
+        *,
+        metric: float | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> None:
+        """Saves a checkpoint in the background; log and sample the step before.
+
+        ``metric`` ranks the step (lower is better; None and NaN come last), ``extra`` is JSON
+        that comes back with it. A step already saved is left as it is.
+        """
+        with _one_line(self.folder):
+            self._checkpoints.save(int(step), state, metric, extra or {})
+
+    def curves(self, **labels: str) -> Path | None:
+        """Draws curves.png from the rows (``plots.curves``); None while there is nothing in it."""
+        path = self.folder / "curves.png"
+        with _one_line(self.folder):
+            data = plots.curves(self.rows, **labels)
+            if data is None:
+                return None
+            write_atomically(path, data)
+        return path
+
+    def close(self) -> None:
+        """Waits until the last save is on the disk and gives the folder free; harmless twice."""
+        if self._lock < 0:
+            return
+        try:
+            with _one_line(self.folder):
+                self._checkpoints.close()
+        finally:
+            os.close(self._lock)
+            self._lock = -1
+
+    def _append(self, name: str, data: bytes) -> None:
+        with _one_line(self.folder), (self.folder / name).open("ab") as file:
+            file.write(data)
+
+
+def _check(folder: Path, asked: dict[str, Any]) -> dict[str, Any] | None:
+    """The manifest of the run in the folder, None if it is to be started, BadInput if neither."""
+    if not folder.exists():
+        return None
+    if not folder.is_dir():
+        raise BadInput(f"{folder} is a file; use another --out")
+    if not (folder / manifest.NAME).exists():
+        if {path.name for path in folder.iterdir()} - _OWN:
+            raise BadInput(f"{folder} has files but is not a run; use another --out")
+        return None
+    found = manifest.read(folder)
+    manifest.check_same(folder, found, asked)
+    return found
+
+
+def _lock(folder: Path) -> int:
+    """Takes the folder's write lock; the kernel gives it back when the process ends."""
+    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(lock, 32).decode(errors="replace").strip()
+        os.close(lock)
+        raise BadInput(
+            f"another process ({holder or 'unknown'}) is writing {folder};"
+            " wait for it, or use another --out"
+        ) from None
+    os.ftruncate(lock, 0)
+    os.write(lock, str(os.getpid()).encode())
+    return lock
+
+
+def _restore(folder: Path, example: Any) -> Restored | None:
+    """The newest sound step; damaged ones after it are named and moved out of the way."""
+    saved, damaged = checkpoints.steps(folder), {}
+    for step in reversed(saved):
+        try:
+            restored = checkpoints.read(folder, step, example)
+            break
+        except Damaged as damage:
+            damaged[step] = str(damage)
+    else:
+        if saved:
+            told = "; ".join(f"step {step}: {why}" for step, why in damaged.items())
+            raise BadInput(f"no checkpoint in {folder} is sound ({told}); use another --out")
+        _say(f"{folder} has no checkpoint yet: starting again at step 0")
+        return None
+    for step, why in damaged.items():
+        moved = _set_aside(folder, step)
+        _say(f"warning: step {step} is damaged: {why}; moved to {moved}, using {restored.step}")
+    return restored
+
+
+def _set_aside(folder: Path, step: int) -> Path:
+    target = folder / "damaged" / str(step)
+    target.parent.mkdir(exist_ok=True)
+    while target.exists():  # the same step was damaged before
+        target = target.with_name(target.name + "x")
+    (folder / checkpoints.FOLDER / str(step)).rename(target)
+    return target
+
+
+def _record_start(
+    folder: Path, found: dict[str, Any] | None, asked: dict[str, Any], restored: Restored | None
+) -> None:
+    """Writes run.json; at a resume the first environment stays and what is new is noted."""
+    if found is None:
+        manifest.write(folder, asked)
+        return
+    new = manifest.changes(found, asked)
+    for name in ("versions", "cores", "device_kind"):
+        if name in new:
+            _say(f"note: {name} was {found[name]}, is {new[name]}: bits may differ from one run")
+    resumed = {"step": restored.step if restored else 0, "at": manifest.now(), "changed": new}
+    told = {**found, "config": asked["config"]}
+    manifest.write(folder, {**told, "resumed": [*found.get("resumed", []), resumed]})
+
+
+@contextlib.contextmanager
+def _one_line(folder: Path) -> Iterator[None]:
+    """What the system says about a full disk or a closed door, as BadInput."""
+    try:
+        yield
+    except OSError as error:
+        told = error.strerror or str(error)
+        raise BadInput(f"cannot write {error.filename or folder}: {told}") from error
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)

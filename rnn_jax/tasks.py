@@ -1,0 +1,87 @@
+"""Tasks: what is read, what is asked, where the loss looks."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from rnn_jax.data.text import Corpus, Stream, lanes, ragged
+from rnn_jax.losses import cross_entropy
+
+Array = jax.Array
+
+_VALID_LANES, _VALID_CHUNK, _WARM = 50, 256, 256
+
+
+class Batch(NamedTuple):
+    """One chunk of every lane, lanes first; a Task makes NumPy arrays.
+
+    inputs, targets: [B, T, ...]. weights [B, T]: the loss looks here (0 where masked, but 0 does
+    not mean masked); None is 1 everywhere. mask [B, T]: this step exists; None is all of them.
+    fresh: [B], the carry restarts before the chunk, or [B, T], before that step; True at a run's
+    first step, so that a learned h_0 gets its gradient.
+    """
+
+    inputs: Any
+    targets: Any
+    weights: Any = None
+    mask: Any = None
+    fresh: Any = None
+
+
+class Task(NamedTuple):
+    """batch: ``position -> Batch``, a pure function of the step; valid: the held-out chunks in order
+    (their own carry goes from one to the next); loss: ``(ys, targets) -> per step``; lanes: B;
+    chunks: batches before the data begins again; tokens: steps that count in one batch.
+    """
+
+    batch: Callable[[int], Batch]
+    valid: Callable[[], Iterable[Batch]]
+    loss: Callable[[Array, Array], Array]
+    lanes: int
+    chunks: int
+    tokens: int
+
+
+def next_token(corpus: Corpus, batch_lanes: int, chunk: int) -> Task:
+    """Predict the next token of a text: many-to-many, every step asked.
+
+    Training cuts the text into `batch_lanes` consecutive lanes; lane i of batch n+1 goes on where
+    lane i of batch n stopped. Validation is `held_out`.
+    """
+    train = lanes(corpus.train, batch_lanes, chunk)
+    chunks = train.inputs.shape[1] // chunk
+    inside = train.fresh.reshape(batch_lanes, chunks, chunk)[:, :, 1:].any()
+
+    def batch(position: int) -> Batch:
+        at = slice(position % chunks * chunk, (position % chunks + 1) * chunk)
+        fresh = train.fresh[:, at]
+        return Batch(
+            train.inputs[:, at], train.targets[:, at], fresh=fresh if inside else fresh[:, 0]
+        )
+
+    valid = held_out(corpus.valid)
+    return Task(batch, valid, cross_entropy, batch_lanes, chunks, batch_lanes * chunk)
+
+
+def held_out(text: Stream) -> Callable[[], Iterable[Batch]]:
+    """The chunks of a text that score each of its steps exactly once.
+
+    As one stream would be, but 50 lanes side by side: each lane's carry is warmed up on the 256
+    steps before it, where the loss does not look.
+    """
+    cut = ragged(text, min(_VALID_LANES, len(text.inputs)), warm=_WARM)
+
+    def valid() -> Iterable[Batch]:
+        for begin in range(0, cut.inputs.shape[1], _VALID_CHUNK):
+            parts = (cut.inputs, cut.targets, cut.weights, cut.mask, cut.fresh)
+            yield Batch(*(_columns(a, begin) for a in parts))
+
+    return valid
+
+
+def _columns(a: np.ndarray, begin: int) -> np.ndarray:
+    """Columns begin … begin + _VALID_CHUNK, filled up with zeros: mask and weights there are zero."""
+    part = a[:, begin : begin + _VALID_CHUNK]
+    return np.pad(part, [(0, 0), (0, _VALID_CHUNK - part.shape[1])])

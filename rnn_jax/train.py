@@ -1,0 +1,222 @@
+"""Training by truncated backpropagation through time, as one pure function of the state.
+
+Truncation needs no `detach`: the last chunk's carry comes in as an argument and the loss is
+differentiated by the parameters alone, so the carry crosses the chunk's edge and the gradient does
+not.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+
+from rnn_jax.models import Model
+from rnn_jax.tasks import Batch, Task
+
+Array = jax.Array
+
+
+class TrainState(flax.struct.PyTreeNode):
+    """All that changes in a run; a checkpoint of it is complete.
+
+    step: steps done, also the data's position; skipped: those whose gradient was not finite;
+    average: exponential moving average of params, or an empty tuple where none is kept.
+    """
+
+    step: Array
+    params: Any
+    opt_state: Any
+    carry: Any  # [B, ...]
+    average: Any
+    skipped: Array
+
+
+class Metrics(NamedTuple):
+    """Of one step: mean loss over the weighted steps [nats], the gradient's norm before clipping."""
+
+    loss: Array
+    gradient_norm: Array
+
+
+def create(
+    model: Model,
+    optimizer: optax.GradientTransformation,
+    params: Any,
+    lanes: int,
+    *,
+    average: bool = False,
+) -> TrainState:
+    """The state at step 0; average: keep a moving average of the parameters."""
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        opt_state=optimizer.init(params),
+        carry=model.start(params, lanes),
+        # A copy: the first update may write over the buffer it is given.
+        average=jax.tree.map(jnp.array, params) if average else (),
+        skipped=jnp.zeros((), jnp.int32),
+    )
+
+
+def time_first(batch: Batch) -> Batch:
+    """[B, T, ...] to [T, B, ...]; a fresh of [B] has no time to move."""
+
+    def turn(a: Array | None) -> Array | None:
+        return None if a is None or a.ndim == 1 else jnp.swapaxes(a, 0, 1)
+
+    return Batch(*(jax.tree.map(turn, part) for part in batch))
+
+
+def summed_loss(
+    model: Model, loss: Callable, params: Any, carry: Any, batch: Batch, keys: Array | None
+) -> tuple[Array, tuple[Array, Any]]:
+    """Sum over steps of weight times loss, with the sum of weights and the final carry."""
+    steps = time_first(batch)
+    carry, ys = model.apply(
+        params, carry, steps.inputs, mask=steps.mask, fresh=steps.fresh, keys=keys
+    )
+    each = loss(ys, steps.targets)
+    if steps.weights is None:
+        return each.sum(), (jnp.asarray(each.size, each.dtype), carry)
+    # Where, not times: what the loss does not look at may be anything, also NaN.
+    each = jnp.where(steps.weights > 0, each * steps.weights, 0)
+    return each.sum(), (steps.weights.sum().astype(each.dtype), carry)
+
+
+def make_step(
+    model: Model,
+    loss: Callable[[Array, Array], Array],
+    optimizer: optax.GradientTransformation,
+    key: Array | None = None,
+    decay: float = 0.0,
+) -> Callable[..., tuple[TrainState, Metrics]]:
+    """One step of truncated BPTT: ``(state, batch, axis=None) -> (state, metrics)``.
+
+    key: for dropout, with step and lane folded in; None is no dropout. decay: of the average of
+    parameters, 0 for none.
+    axis: the mapped axis's name where lanes lie on several devices; sums and weights are each
+    summed over it before they are divided, outside what is differentiated. A step whose loss or
+    gradient is not finite leaves parameters, optimizer and average as they were and is counted;
+    lanes whose carry is not finite start afresh.
+    """
+
+    def step(
+        state: TrainState, batch: Batch, axis: str | None = None
+    ) -> tuple[TrainState, Metrics]:
+        def over_devices(tree: Any) -> Any:
+            return tree if axis is None else lax.psum(tree, axis)
+
+        lanes = jax.tree.leaves(state.carry)[0].shape[0]
+        keys = _keys(key, state.step, lanes, axis) if key is not None else None
+        objective = jax.value_and_grad(
+            lambda params: summed_loss(model, loss, params, state.carry, batch, keys), has_aux=True
+        )
+        (total, (weight, carry)), bars = objective(state.params)
+        total, weight, bars = over_devices((total, weight, bars))
+        # A chunk in which the loss looks nowhere has no gradient; 0 / 0 would skip it as NaN.
+        weight = jnp.maximum(weight, jnp.finfo(weight.dtype).tiny)
+        bars = jax.tree.map(lambda bar: bar / weight, bars)
+        metrics = Metrics(total / weight, optax.global_norm(bars))
+        new = _updated(state, optimizer, bars, decay)
+        finite = jnp.isfinite(metrics.loss) & jnp.isfinite(metrics.gradient_norm)
+        state = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, state)
+        return state.replace(
+            step=state.step + 1,
+            carry=_restart_broken(carry, model.start(state.params, lanes)),
+            skipped=state.skipped + ~finite,
+        ), metrics
+
+    return step
+
+
+def _keys(key: Array, step: Array, lanes: int, axis: str | None) -> Array:
+    """One key a lane, by the lane's number among all devices' lanes."""
+    first = 0 if axis is None else lax.axis_index(axis) * lanes
+    return jax.vmap(jax.random.fold_in, (None, 0))(
+        jax.random.fold_in(key, step), first + jnp.arange(lanes)
+    )
+
+
+def _updated(state: TrainState, optimizer: Any, bars: Any, decay: float) -> TrainState:
+    updates, opt_state = optimizer.update(bars, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    average = state.average
+    if decay:
+        # Early on the average is short, so that it does not remember the random start.
+        d = jnp.minimum(decay, (1 + state.step) / (10 + state.step))
+        average = jax.tree.map(lambda a, p: a + (1 - d) * (p - a), average, params)
+    return state.replace(params=params, opt_state=opt_state, average=average)
+
+
+def _restart_broken(carry: Any, start: Any) -> Any:
+    """Lanes with a value that is not finite go back to start; every leaf [B, ...]."""
+    flat = [jnp.isfinite(a).reshape(a.shape[0], -1).all(1) for a in jax.tree.leaves(carry)]
+    sound = jnp.stack(flat).all(0)
+
+    def pick(a: Array, b: Array) -> Array:
+        return jnp.where(sound.reshape(-1, *[1] * (a.ndim - 1)), a, b)
+
+    return jax.tree.map(pick, carry, start)
+
+
+def make_steps(step: Callable) -> Callable[..., tuple[TrainState, Metrics]]:
+    """Several steps in one dispatch: ``(state, batches, count, axis=None)``.
+
+    batches: leaves [K, B, ...], of which the first `count` are used; metrics are [K]. The count is a
+    runtime value, so one compiled program serves every number of steps and the bits do not depend
+    on how steps are grouped.
+    """
+
+    def steps(
+        state: TrainState, batches: Batch, count: Array, axis: str | None = None
+    ) -> tuple[TrainState, Metrics]:
+        K = jax.tree.leaves(batches)[0].shape[0]
+        empty = Metrics(jnp.zeros(K), jnp.zeros(K))
+
+        def body(i: Array, loop: tuple[TrainState, Metrics]) -> tuple[TrainState, Metrics]:
+            state, metrics = loop
+            batch = jax.tree.map(lambda a: lax.dynamic_index_in_dim(a, i, 0, False), batches)
+            state, now = step(state, batch, axis)
+            return state, jax.tree.map(lambda a, x: a.at[i].set(x), metrics, now)
+
+        return lax.fori_loop(0, count, body, (state, empty))
+
+    return steps
+
+
+def make_evaluate(model: Model, task: Task) -> Callable[[Any], float]:
+    """``params -> mean loss`` over ``task.valid()``, with a carry of its own; in nats a step."""
+
+    @jax.jit
+    def chunk(params: Any, carry: Any, batch: Batch) -> tuple[Array, Array, Any]:
+        total, (weight, carry) = summed_loss(model, task.loss, params, carry, batch, None)
+        return total, weight, carry
+
+    def evaluate(params: Any) -> float:
+        carry, sums = None, []
+        for batch in task.valid():
+            if carry is None:
+                carry = model.start(params, jax.tree.leaves(batch.inputs)[0].shape[0])
+            total, weight, carry = chunk(params, carry, batch)
+            sums.append((total, weight))
+        totals = np.asarray(sums, np.float64).sum(0)
+        return float(totals[0] / totals[1])
+
+    return evaluate
+
+
+def batches(task: Task, position: int, count: int, room: int) -> Batch:
+    """Batches position … position + count, stacked to leaves [room, B, ...]; the rest are zeros."""
+    parts = [task.batch(position + i) for i in range(count)]
+
+    def join(*leaves: np.ndarray) -> np.ndarray:
+        out = np.zeros((room, *leaves[0].shape), leaves[0].dtype)
+        out[:count] = leaves
+        return out
+
+    return jax.tree.map(join, *parts)
