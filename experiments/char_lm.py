@@ -4,13 +4,12 @@
     python -m experiments.char_lm --corpus book.txt           any UTF-8 text
     python -m experiments.sample runs/char_lm --prompt "def "
 
-Predicts the next character with teacher forcing, trained by truncated backpropagation through time;
-writes a sample at every evaluation, so that one can watch it learn. What was measured, with commands
-and seeds, is in experiments/results/char_lm.json.
+Predicts the next character with teacher forcing, trained by truncated backpropagation through
+time; writes a sample at every evaluation, so that one can watch it learn. What was measured, with
+commands and seeds, is in experiments/results/char_lm.json.
 """
 
 import dataclasses
-import math
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -66,7 +65,7 @@ class Config(cli.LanguageSettings):
     """steps between two evaluations, each with a sample"""
     save_every: int = 750
     """steps between two checkpoints"""
-    embed: int = 0
+    embed: int = 128
     """size of an embedding of the characters; 0 reads them one-hot (a lookup in W_xh)"""
     residual: bool = False
     """add each layer's input to its output, but for the first"""
@@ -120,14 +119,6 @@ def optimizer(config: Config, epoch_steps: int) -> "optax.GradientTransformation
     return optax.chain(clip, optax.rmsprop(rate, decay=0.95, eps=1e-8, eps_in_sqrt=False))
 
 
-def unigram(corpus: "Corpus") -> float:
-    """The baseline: nats per character of the held-out text by training frequency (add one)."""
-    import numpy as np
-
-    counts = 1 + np.bincount(corpus.train.targets, minlength=len(corpus.vocabulary))
-    return float(-np.log(counts / counts.sum())[corpus.valid.targets].mean())
-
-
 def writer(config: Config, model: Any, vocabulary: "Vocabulary") -> Callable[[int, Any], tuple]:
     """``(step, weights) -> (header, text)``: every stage from the same prompt and the same key."""
     import jax
@@ -167,19 +158,24 @@ def starting_weights(config: Config, vocabulary: "Vocabulary") -> Any:
     return opened.params
 
 
+def model_spec(config: Config, vocabulary: int) -> dict[str, Any]:
+    """What `models.from_spec` builds the model from, now and when the run is opened."""
+    names = ("cell", "hidden", "layers", "embed", "dropout", "residual")
+    arguments = {"vocabulary": vocabulary} | {name: getattr(config, name) for name in names}
+    return {"builder": "language_model", "arguments": arguments}
+
+
 def run(config: Config) -> dict[str, Any]:
     """Train, and report validation loss in nats per character; best of all evaluations."""
-    from rnn_jax import fit, models, tasks
+    from rnn_jax import fit, models, scores, tasks
     from rnn_jax.data import sources, text
     from rnn_jax.run import new_manifest
 
     source = sources.read(config.corpus, config.alphabet)
     corpus = text.load(source, config.alphabet, config.split, config.valid, config.test)
-    print(describe(corpus), file=sys.stderr)
+    print(corpus.describe(), file=sys.stderr)
     task = tasks.next_token(corpus, config.lanes, config.bptt)
-    names = ("cell", "hidden", "layers", "embed", "dropout", "residual")
-    arguments = {"vocabulary": len(corpus.vocabulary)} | {n: getattr(config, n) for n in names}
-    spec = {"builder": "language_model", "arguments": arguments}
+    spec = model_spec(config, len(corpus.vocabulary))
     recipe = fit.Recipe(
         model=models.from_spec(spec, trust=True),
         task=task,
@@ -190,25 +186,16 @@ def run(config: Config) -> dict[str, Any]:
         params=starting_weights(config, corpus.vocabulary),
     )
     manifest = new_manifest(
-        "char_lm",
-        dataclasses.asdict(config),
-        list(cli.identity(config)),
+        *("char_lm", dataclasses.asdict(config), list(cli.identity(config))),
         model=spec,
         vocabulary=corpus.vocabulary.to_json(),
         data=corpus.record,
     )
-    show = writer(config, recipe.model, corpus.vocabulary)
-    folder = Path(config.out)
+    folder, show = Path(config.out), writer(config, recipe.model, corpus.vocabulary)
     outcome = fit.fit(folder, manifest, recipe, config, show)
-    bits = outcome.best / math.log(2)
     return {
-        "metric": "validation nats per character",
-        "value": outcome.best,
-        "baseline": unigram(corpus),
-        "better": "lower",
+        **scores.language(outcome.best, corpus),
         "last": outcome.last,
-        "bits_per_character": bits,
-        "bits_per_byte": bits / corpus.bytes_per_character_valid,
         **test_score(recipe, corpus, folder),
         **fit.result(outcome, folder),
     }
@@ -224,16 +211,8 @@ def test_score(recipe: Any, corpus: "Corpus", folder: Path) -> dict[str, float]:
     return {"test": train.make_evaluate(recipe.model, task)(run.open(folder, trust=True).params)}
 
 
-def describe(corpus: "Corpus") -> str:
-    """One line: what is read, how large, and what of it the vocabulary does not have."""
-    steps = ", ".join(f"{n:,} {name}" for name, n in corpus.record["steps"].items())
-    return (
-        f"{corpus.record['description']}: {steps} characters; vocabulary {len(corpus.vocabulary)}; "
-        f"unknown in validation {corpus.unknown_rate['valid']:.4%}; digest {corpus.record['digest']}"
-    )
-
-
 def main(argv: list[str] | None = None) -> int:
+    """The command line."""
     return cli.main(__file__, Config, run, QUICK, argv)
 
 

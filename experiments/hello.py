@@ -3,11 +3,12 @@
     python -m experiments.hello            a few seconds; ends with a network that says "hello"
 
 Prints the slides' tables twice: from weights solved so that the network prints the figures' own
-numbers, and from weights learned by gradient descent. At the end the learned network is given "h" and
-fed its own output. Expected: 0.00 nats per character, and "hello".
+numbers, and from weights learned by gradient descent. At the end the learned network is given "h"
+and fed its own output. Expected: 0.00 nats per character, and "hello".
 """
 
 import dataclasses
+import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -61,10 +62,11 @@ class Config(cli.Settings):
 def figure_weights() -> dict[str, Any]:
     """Parameters of `language_model(4, "tanh", 3, 1)` under which it prints the figures' numbers.
 
-    With a_t = artanh(h_t): ``W_xh[h] = a_1`` and ``W_xh[e] = a_2 - h_1 W_hh``; the letter l is read
-    twice, so W_hh must take h_3 - h_2 to a_4 - a_3, of which the smallest such matrix is taken; then
-    ``W_xh[l] = a_3 - h_2 W_hh``. No W_hy alone gives the figure's y_t, but one with a bias does.
+    With a_t = artanh(h_t): ``W_xh[h] = a_1`` and ``W_xh[e] = a_2 - h_1 W_hh``; the letter l is
+    read twice, so W_hh must take h_3 - h_2 to a_4 - a_3, and the smallest such matrix is taken;
+    then ``W_xh[l] = a_3 - h_2 W_hh``. No W_hy alone gives the figure's y_t; one with a bias does.
     """
+    import jax
     import numpy as np
 
     h, y = np.array(FIGURE_H), np.array(FIGURE_Y)
@@ -73,7 +75,8 @@ def figure_weights() -> dict[str, Any]:
     W_xh = np.stack([a[0], a[1] - h[0] @ W_hh, a[2] - h[1] @ W_hh, np.zeros(3)])
     out = np.linalg.solve(np.column_stack([h, np.ones(4)]), y)
     layer = {"W_xh": W_xh, "W_hh": W_hh, "b_h": np.zeros(3)}
-    return {"in": {}, "layers": (layer,), "out": {"W_hy": out[:3], "b_y": out[3]}}
+    weights = {"layers": (layer,), "out": {"W_hy": out[:3], "b_y": out[3]}}
+    return jax.tree.map(lambda a: np.asarray(a, np.float32), weights)
 
 
 def tables(cell: str, hidden: int, weights: Any) -> tuple[Any, Any, Any]:
@@ -133,21 +136,14 @@ def say(model: "Model", weights: Any) -> str:
 
 def run(config: Config) -> dict[str, Any]:
     """Print the figures' tables, train, print the learned tables, and say the word."""
-    import math
-
     import optax
 
     from rnn_jax import fit, models
     from rnn_jax.data.text import Vocabulary
     from rnn_jax.run import new_manifest
 
-    arguments = {
-        "vocabulary": len(LETTERS),
-        "cell": config.cell,
-        "hidden": config.hidden,
-        "layers": 1,
-    }
-    spec = {"builder": "language_model", "arguments": arguments}
+    sizes = {"vocabulary": len(LETTERS), "cell": config.cell, "hidden": config.hidden, "layers": 1}
+    spec = {"builder": "language_model", "arguments": sizes}
     model = models.from_spec(spec, trust=True)
     clip = optax.clip_by_global_norm(config.clip) if config.clip else optax.identity()
     recipe = fit.Recipe(model, task(), optax.chain(clip, optax.adam(config.lr)), config.seed)
@@ -156,15 +152,13 @@ def run(config: Config) -> dict[str, Any]:
         model=spec,
         vocabulary=Vocabulary.fixed(LETTERS).to_json(),
     )
+
+    def show(step: int, weights: Any) -> tuple[str, str]:
+        return f"after {step} steps", say(model, weights)
+
     show_tables("The slides' figures", "tanh", 3, figure_weights())
     folder = Path(config.out)
-    outcome = fit.fit(
-        folder,
-        manifest,
-        recipe,
-        config,
-        lambda step, weights: (f"step {step}", say(model, weights)),
-    )
+    outcome = fit.fit(folder, manifest, recipe, config, show)
     show_tables("Learned", config.cell, config.hidden, outcome.state.params)
     said = say(model, outcome.state.params)
     print(f'given "h", it says "{said}"', file=sys.stderr)
@@ -179,6 +173,7 @@ def run(config: Config) -> dict[str, Any]:
 
 
 def main(argv: list[str] | None = None) -> int:
+    """The command line."""
     return cli.main(__file__, Config, run, QUICK, argv)
 
 

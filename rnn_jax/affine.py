@@ -1,4 +1,4 @@
-"""The products every layer is made of: ``x W + b`` and the lookup that replaces a one-hot product."""
+"""The products all layers are made of: ``x W + b``, and the lookup a one-hot product becomes."""
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ def against(b: Array, x: Array) -> Array:
 
 
 def affine(x: Array, W: Array, b: Array | None) -> Array:
-    """``x W + b``: x [..., X] floating, or a token's number [...]; W [X, G]; b [G] or None -> [..., G].
+    """``x W + b`` [..., G]: x [..., X] floating, or tokens [...]; W [X, G]; b [G] or None.
 
     An integer x stands for a one-hot vector: its product with W is row x of W (the slide's lookup
     table), and no product is done.

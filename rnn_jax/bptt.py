@@ -3,15 +3,16 @@
 Forward, with ``prev_t`` the carry that step t starts from (h_0 where the lane is fresh):
 ``r_t = hidden(prev_t) W_hh + b_hh`` and ``carry_t = forward(prev_t, z_t, r_t)``.
 
-Backward, ``v̄`` being the loss's derivative by v: only what depends on ``carry̅_t`` stays in the loop,
-``(prev̅_t, z̄_t, r̄_t) = back(factors_t, carry̅_t)`` and ``prev̅_t += r̄_t W_hhᵀ``; the factors are
-made for all t at once before it. The slide's sum over time,
-``W̄_hh = Σ_t h_{t-1}ᵀ r̄_t``, is then ONE product over all steps and lanes, where differentiating a
-`lax.scan` would add an [H, G] matrix at every step.
+Backward, ``v̄`` being the loss's derivative by v: only what depends on ``carry̅_t`` stays in the
+loop, ``(prev̅_t, z̄_t, r̄_t) = back(factors_t, carry̅_t)`` and ``prev̅_t += r̄_t W_hhᵀ``; the factors
+are made for all t at once before it. The slide's sum over time, ``W̄_hh = Σ_t h_{t-1}ᵀ r̄_t``, is
+then ONE product over all steps and lanes, where differentiating a `lax.scan` would add an [H, G]
+matrix at every step.
 
 As a `custom_vjp` it has no forward mode; `rnn_jax.unroll` says how to ask for the general path.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -32,11 +33,14 @@ class Recurrence(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """Per-step input of the loop, time first. mask: this step exists; fresh: restart before it."""
+    """What each step is given, time first [T, B, ...].
 
-    z: Array  # [T, B, G]
-    mask: Array | None  # [T, B] bool
-    fresh: Array | None  # [T, B] bool
+    inputs: x_t, or z_t once it has been read; mask: this step exists; fresh: restart before it.
+    """
+
+    inputs: Any
+    mask: Array | None = None
+    fresh: Array | None = None
 
 
 def select(where: Array | None, new: Any, old: Any) -> Any:
@@ -65,7 +69,7 @@ def _forward(
     def body(carry: Carry, step: Steps) -> tuple[Carry, Any]:
         prev = carry if step.fresh is None else select(step.fresh, start, carry)
         r = affine(gate.hidden(prev), w.W, w.b)
-        new, saved = gate.forward(w.p, prev, step.z, r)
+        new, saved = gate.forward(w.p, prev, step.inputs, r)
         new = select(step.mask, new, prev)
         # Without a hand-written derivative, jax.vjp of forward will want its inputs again.
         return new, (prev, new, r if _needs_r(gate, w) else None, saved if gate.back else None)
@@ -91,7 +95,9 @@ def bptt(
     return _forward(gate, reverse, w, carry, start, steps)[0]
 
 
-def _local_derivative(gate: Gate, w: Recurrence, steps: Steps, prevs, nexts, rs, saves):
+def _local_derivative(
+    gate: Gate, w: Recurrence, zs: Array, prevs: Carry, nexts: Carry, rs: Array | None, saves: Any
+) -> tuple[Any, Callable[[Any, Carry], tuple[Carry, Array, Array]]]:
     """What the backward loop reads at each step, and the pullback of one step that uses it."""
     if gate.back is not None:
         return gate.factors(w.p, prevs, nexts, saves), gate.back
@@ -100,13 +106,13 @@ def _local_derivative(gate: Gate, w: Recurrence, steps: Steps, prevs, nexts, rs,
         _, back = jax.vjp(lambda *inputs: gate.forward(w.p, *inputs)[0], *inputs)
         return back(carry_bar)
 
-    return (prevs, steps.z, rs), pullback
+    return (prevs, zs, rs), pullback
 
 
 def _backward(gate: Gate, reverse: bool, residuals: Any, bars: tuple[Carry, Array]) -> tuple:
     w, steps, prevs, nexts, rs, saves, start = residuals
     final_bar, ys_bar = bars
-    local, back = _local_derivative(gate, w, steps, prevs, nexts, rs, saves)
+    local, back = _local_derivative(gate, w, steps.inputs, prevs, nexts, rs, saves)
     # The slide's h̄_t has two sources, the output and the next step; both land in the carry.
     _, to_carry = jax.vjp(gate.hidden, start)
 
@@ -132,7 +138,7 @@ def _backward(gate: Gate, reverse: bool, residuals: Any, bars: tuple[Carry, Arra
         reverse=not reverse,
     )
     r_bars = z_bars if r_bars is None else r_bars
-    w_bar = _recurrence_bar(gate, w, prevs, steps.z, rs, r_bars, lives)
+    w_bar = _recurrence_bar(gate, w, prevs, steps.inputs, rs, r_bars, lives)
     return w_bar, carry_bar, start_bar, Steps(z_bars, None, None)
 
 

@@ -46,11 +46,12 @@ def generate(
     greedy: bool = False,
     forbid: int | None = None,
 ) -> tuple[Array, Array]:
-    """Read prompt [B, P] (P at least 1), then write: tokens [B, N] and their log-probabilities [B, N].
+    """Read prompt [B, P] (P at least 1), then write N tokens: these and their log p, both [B, N].
 
     The temperature divides the logits before `restrict`; greedy takes the most probable token.
-    forbid: a token never written (the unknown symbol). The log-probabilities are the model's own, in
-    nats, log p(token | all before), untouched by temperature, top-k or top-p, but without forbid.
+    forbid: a token never written (the unknown symbol). The log-probabilities are the model's own,
+    log p(token | all before) in nats, untouched by temperature, top-k or top-p, over all tokens
+    but the forbidden one.
     """
 
     def allowed(logits: Array) -> Array:

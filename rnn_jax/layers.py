@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rnn_jax.affine import affine, lookup
+from rnn_jax.affine import affine
 
 Array = jax.Array
 
@@ -19,27 +19,13 @@ class Layer(NamedTuple):
 
 
 def dense(inputs: int, outputs: int) -> Layer:
-    """``y = x W_hy + b_y``, the read-out of the slides: W_hy [X, Y] Glorot-uniform, b_y [Y] zero."""
+    """``y = x W_hy + b_y``, the slides' read-out: W_hy [X, Y] Glorot-uniform, b_y [Y] zero."""
 
     def init(key: Array) -> Any:
         W_hy = jax.nn.initializers.glorot_uniform()(key, (inputs, outputs))
         return {"W_hy": W_hy, "b_y": jnp.zeros(outputs)}
 
     return Layer(init, lambda w, x: affine(x, w["W_hy"], w["b_y"]))
-
-
-def embedding(vocabulary: int, size: int) -> Layer:
-    """Row x of a table R [V, E], for tokens x [...] -> [..., E]; R is drawn from N(0, 1/E)."""
-
-    def init(key: Array) -> Any:
-        return {"R": jax.random.normal(key, (vocabulary, size)) / size**0.5}
-
-    return Layer(init, lambda w, x: lookup(w["R"], x))
-
-
-def identity() -> Layer:
-    """``y = x``: a token goes on as a token, which stands for its one-hot vector."""
-    return Layer(lambda key: {}, lambda w, x: x)
 
 
 def dropout(keys: Array | None, x: Array, rate: float) -> Array:

@@ -1,4 +1,4 @@
-"""Models: cells in layers, between an input layer and a read-out.
+"""Models: cells in layers, and a read-out.
 
 Inside a model time is first: tokens [T, B], activations [T, B, H]. A carry has one entry a layer.
 """
@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 
-from rnn_jax.cells import Cell, constructor
+from rnn_jax.cells import Cell, constructor, embedded, one_hot
 from rnn_jax.errors import BadInput
-from rnn_jax.layers import Layer, dense, dropout, embedding, identity
+from rnn_jax.layers import Layer, dense, dropout
 from rnn_jax.unroll import unroll
 
 Array = jax.Array
@@ -91,18 +91,18 @@ def stack(
     return Model(init, start, apply)
 
 
-def recurrent(into: Layer, layers: Model, out: Layer, *, dropout_rate: float = 0.0) -> Model:
-    """``y_t = out(layers(into(x_t)))``; dropout on what the read-out sees. W = {in, layers, out}."""
+def recurrent(layers: Model, out: Layer, *, dropout_rate: float = 0.0) -> Model:
+    """``y_t = out(layers(x_t))``, with dropout before `out`; W has "layers" and "out"."""
 
     def init(key: Array) -> dict:
-        k_in, k_layers, k_out = jax.random.split(key, 3)
-        return {"in": into.init(k_in), "layers": layers.init(k_layers), "out": out.init(k_out)}
+        k_layers, k_out = jax.random.split(key)
+        return {"layers": layers.init(k_layers), "out": out.init(k_out)}
 
     def start(W: dict, lanes: int) -> Any:
         return layers.start(W["layers"], lanes)
 
     def apply(W: dict, carry: Any, xs: Any, *, keys: Array | None = None, **steps: Any) -> Any:
-        carry, hs = layers.apply(W["layers"], carry, into.apply(W["in"], xs), keys=keys, **steps)
+        carry, hs = layers.apply(W["layers"], carry, xs, keys=keys, **steps)
         return carry, out.apply(W["out"], dropout(_lane_keys(keys, _READ_OUT), hs, dropout_rate))
 
     return Model(init, start, apply)
@@ -120,15 +120,14 @@ def language_model(
     """Tokens [T, B] to logits [T, B, V] of the next token.
 
     cell: a name or "module:constructor" (`cells.constructor`); embed: the size of an embedding, or
-    0 for one-hot input (a lookup in W_xh either way); dropout: between layers and before the
-    read-out.
+    0 for one-hot input (a lookup either way); dropout: between layers and before the read-out.
     """
     make = constructor(cell)
-    sizes = [embed or vocabulary] + [hidden] * layers
-    cells = [make(inputs, hidden) for inputs in sizes[:-1]]
-    body = stack(*cells, dropout_rate=dropout, residual=residual)
-    into = embedding(vocabulary, embed) if embed else identity()
-    return recurrent(into, body, dense(hidden, vocabulary), dropout_rate=dropout)
+    first = make(embed or vocabulary, hidden)
+    first = embedded(first, vocabulary, embed) if embed else one_hot(first, vocabulary)
+    above = [make(hidden, hidden) for _ in range(layers - 1)]
+    body = stack(first, *above, dropout_rate=dropout, residual=residual)
+    return recurrent(body, dense(hidden, vocabulary), dropout_rate=dropout)
 
 
 BUILDERS: dict[str, Callable[..., Model]] = {"language_model": language_model}

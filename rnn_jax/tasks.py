@@ -31,9 +31,11 @@ class Batch(NamedTuple):
 
 
 class Task(NamedTuple):
-    """batch: ``position -> Batch``, a pure function of the step; valid: the held-out chunks in order
-    (their own carry goes from one to the next); loss: ``(ys, targets) -> per step``; lanes: B;
-    chunks: batches before the data begins again; tokens: steps that count in one batch.
+    """What is learned, from data that is a pure function of the step.
+
+    batch: ``position -> Batch``; valid: the held-out chunks in order, whose own carry goes from one
+    to the next; loss: ``(ys, targets) -> per step``; lanes: B; chunks: batches before the data
+    begins again; tokens: steps that count in one batch.
     """
 
     batch: Callable[[int], Batch]
@@ -82,6 +84,6 @@ def held_out(text: Stream) -> Callable[[], Iterable[Batch]]:
 
 
 def _columns(a: np.ndarray, begin: int) -> np.ndarray:
-    """Columns begin … begin + _VALID_CHUNK, filled up with zeros: mask and weights there are zero."""
+    """_VALID_CHUNK columns from begin on, filled up with zeros, also those of mask and weights."""
     part = a[:, begin : begin + _VALID_CHUNK]
     return np.pad(part, [(0, 0), (0, _VALID_CHUNK - part.shape[1])])

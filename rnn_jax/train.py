@@ -37,7 +37,7 @@ class TrainState(flax.struct.PyTreeNode):
 
 
 class Metrics(NamedTuple):
-    """Of one step: mean loss over the weighted steps [nats], the gradient's norm before clipping."""
+    """Of one step: mean loss over the weighted steps [nats], gradient's norm before clipping."""
 
     loss: Array
     gradient_norm: Array
@@ -121,7 +121,7 @@ def make_step(
         # A chunk in which the loss looks nowhere has no gradient; 0 / 0 would skip it as NaN.
         weight = jnp.maximum(weight, jnp.finfo(weight.dtype).tiny)
         bars = jax.tree.map(lambda bar: bar / weight, bars)
-        metrics = Metrics(total / weight, optax.global_norm(bars))
+        metrics = Metrics(total / weight, optax.tree.norm(bars))
         new = _updated(state, optimizer, bars, decay)
         finite = jnp.isfinite(metrics.loss) & jnp.isfinite(metrics.gradient_norm)
         state = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, state)
@@ -167,8 +167,8 @@ def _restart_broken(carry: Any, start: Any) -> Any:
 def make_steps(step: Callable) -> Callable[..., tuple[TrainState, Metrics]]:
     """Several steps in one dispatch: ``(state, batches, count, axis=None)``.
 
-    batches: leaves [K, B, ...], of which the first `count` are used; metrics are [K]. The count is a
-    runtime value, so one compiled program serves every number of steps and the bits do not depend
+    batches: leaves [K, B, ...], of which the first `count` are used; metrics are [K]. The count is
+    a runtime value, so one compiled program serves every number of steps and the bits do not depend
     on how steps are grouped.
     """
 

@@ -10,6 +10,7 @@
 Time is the first axis inside: transpose the tokens ([B, T] -> [T, B]), never the activations.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -59,50 +60,64 @@ def unroll(
         # A gradient of 0 times an input of NaN is NaN: what does not exist must be finite.
         xs = select(mask, xs, jax.tree.map(jnp.zeros_like, xs))
     run = _gated if cell.gate is not None and fast is not False else _general
+    steps = Steps(xs, mask, fresh)
     if segment is None:
-        return run(cell, reverse, w, carry, start, xs, mask, fresh)
-    return _segmented(run, segment, cell, reverse, w, carry, start, xs, mask, fresh)
+        return run(cell, reverse, w, carry, start, steps)
+    return _segmented(run, segment, cell, reverse, w, carry, start, steps)
 
 
-def _gated(cell: Cell, reverse: bool, w: Params, carry, start, xs, mask, fresh):
+def _gated(
+    cell: Cell, reverse: bool, w: Params, carry: Carry, start: Carry, steps: Steps
+) -> tuple[Carry, Array]:
     gate = cell.gate
     recurrence = Recurrence(gate.matrix(w), gate.bias(w) if gate.bias else None, gate.vectors(w))
-    steps = Steps(cell.read(w, xs), mask, fresh)
+    steps = steps._replace(inputs=cell.read(w, steps.inputs))
     return bptt(gate, reverse, recurrence, carry, start, steps)
 
 
-def _general(cell: Cell, reverse: bool, w: Params, carry, start, xs, mask, fresh):
-    def body(carry: Carry, step: Any) -> tuple[Carry, Array]:
-        z, mask, fresh = step
-        if fresh is not None:
-            carry = select(fresh, start, carry)
-        new, y = cell.step(w, carry, z)
-        if mask is None:
+def _general(
+    cell: Cell, reverse: bool, w: Params, carry: Carry, start: Carry, steps: Steps
+) -> tuple[Carry, Array]:
+    def body(carry: Carry, step: Steps) -> tuple[Carry, Array]:
+        if step.fresh is not None:
+            carry = select(step.fresh, start, carry)
+        new, y = cell.step(w, carry, step.inputs)
+        if step.mask is None:
             return new, y
-        return select(mask, (new, y), (carry, jax.tree.map(jnp.zeros_like, y)))
+        return select(step.mask, (new, y), (carry, jax.tree.map(jnp.zeros_like, y)))
 
-    return lax.scan(body, carry, (cell.read(w, xs), mask, fresh), reverse=reverse)
+    steps = steps._replace(inputs=cell.read(w, steps.inputs))
+    return lax.scan(body, carry, steps, reverse=reverse)
 
 
-def _segmented(run, segment: int, cell, reverse: bool, w, carry, start, xs, mask, fresh):
+def _segmented(
+    run: Callable[..., tuple[Carry, Array]],
+    segment: int,
+    cell: Cell,
+    reverse: bool,
+    w: Params,
+    carry: Carry,
+    start: Carry,
+    steps: Steps,
+) -> tuple[Carry, Array]:
     """The same run in segments, each behind a `jax.checkpoint`; T is padded by masked steps."""
-    T, lanes = jax.tree.leaves(xs)[0].shape[:2]
+    T, lanes = jax.tree.leaves(steps.inputs)[0].shape[:2]
     padding = -T % segment
-    if padding and mask is None:
-        mask = jnp.ones((T, lanes), bool)
+    if padding and steps.mask is None:
+        steps = steps._replace(mask=jnp.ones((T, lanes), bool))
 
     def cut(a: Array) -> Array:
         a = jnp.pad(a, [(0, padding)] + [(0, 0)] * (a.ndim - 1))
         return a.reshape(-1, segment, *a.shape[1:])
 
     @jax.checkpoint
-    def body(w: Params, start: Carry, carry: Carry, part: Any) -> tuple[Carry, Array]:
-        return run(cell, reverse, w, carry, start, *part)
+    def body(w: Params, start: Carry, carry: Carry, part: Steps) -> tuple[Carry, Array]:
+        return run(cell, reverse, w, carry, start, part)
 
     carry, ys = lax.scan(
         lambda carry, part: body(w, start, carry, part),
         carry,
-        jax.tree.map(cut, (xs, mask, fresh)),
+        jax.tree.map(cut, steps),
         reverse=reverse,
     )
     return carry, jax.tree.map(lambda y: y.reshape(-1, *y.shape[2:])[:T], ys)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 import experiments.__main__ as listing
 from experiments import cli, sample
+from rnn_jax.data.text import Vocabulary
 from rnn_jax.errors import BadInput, Stopped
 
 ROOT = Path(__file__).parents[1]
@@ -265,6 +267,15 @@ def test_help_and_a_mistake_are_answered_before_jax_is_imported():
     assert told.stderr == "error: unknown flag --promt; nearest: --prompt (see --help)\n"
 
 
+def test_a_reader_that_has_gone_is_no_traceback():
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "experiments.sample", "--help"]
+    told = subprocess.run(command, cwd=ROOT, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (told.returncode, told.stderr) == (141, "")
+
+
 def test_the_list_has_every_experiment_and_tool_with_its_first_line(capsys):
     assert listing.main([]) == 0
     experiments, tools = capsys.readouterr().out.split("tools:")
@@ -279,3 +290,46 @@ def test_a_name_after_experiments_is_answered_with_what_to_type(capsys):
     assert "nearest: sample " in capsys.readouterr().err
     assert listing.main(["sample", "runs/x"]) == 2
     assert "python -m experiments.sample runs/x" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The folder of a short run of `hello`."""
+    from experiments import hello
+
+    folder = tmp_path_factory.mktemp("sample") / "hello"
+    assert hello.main(["--steps", "2", "--out", str(folder)]) == 0
+    return str(folder)
+
+
+def test_sample_writes_prompt_and_continuation_and_nothing_else(trained, capsys):
+    def write(*argv: str) -> tuple[str, str]:
+        assert sample.main([trained, "--prompt", "he", "--length", "6", *argv]) == 0
+        return capsys.readouterr()
+
+    text, notes = write()
+    assert text.startswith("he") and len(text) == len("he") + 6 + len("\n")
+    assert set(text[:-1]) <= set("helo") and "step 2" in notes
+    assert write()[0] == text  # the seed decides
+    assert write("--top-k", "1")[0] == write("--greedy")[0]
+    several, notes = write("--samples", "3", "--log-probs")
+    assert [line[:2] for line in several.splitlines()] == ["--", "he"] * 3
+    assert notes.count("\t") == 3 * 6
+
+
+def test_sample_refuses_what_it_cannot_read_in_one_line(trained, capsys):
+    for argv in (["nowhere"], [trained, "--prompt", "hex"], [trained, "--step", "9"]):
+        assert sample.main(argv) == 2
+        out, err = capsys.readouterr()
+        assert out == "" and err.startswith("error: ") and err.count("\n") == 1
+
+
+def test_a_prompt_never_seen_is_read_as_unknown_and_an_empty_one_as_a_newline(capsys):
+    known = Vocabulary.of("a\nb")
+    assert sample.prompt_ids("ab", known).tolist() == known.encode("ab").tolist()
+    assert capsys.readouterr().err == ""
+    assert sample.prompt_ids("aé", known).tolist() == [known.encode("a")[0], known.unknown]
+    assert capsys.readouterr().err == "warning: never seen, read as unknown: 'é'\n"
+    assert sample.prompt_ids("", known).tolist() == known.encode("\n").tolist()
+    assert sample.prompt_ids("", Vocabulary.fixed("helo")).tolist() == [0]
+    assert sample.prompt_ids("é", Vocabulary.of_bytes()).tolist() == list("é".encode())

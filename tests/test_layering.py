@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = (
     {"errors", "affine"},
     {"cells", "layers", "losses", "plots", "digest", "progress", "data"},
-    {"bptt"},
+    {"bptt", "scores"},
     {"unroll", "windows", "byhand"},
     {"tasks"},
     {"models", "estimators", "diagnose"},
@@ -123,14 +123,21 @@ def test_the_library_needs_no_more_than_requirements_txt(path):
     assert outside <= given | {"rnn_jax"}
 
 
+def lines_of_code(node):
+    """Lines of a function without its docstring, which may be as long as it has to say."""
+    first = node.body[0]
+    said = first.end_lineno - first.lineno + 1 if ast.get_docstring(node) else 0
+    return node.end_lineno - node.lineno + 1 - said
+
+
 @each(LIBRARY + EXPERIMENTS)
 def test_files_and_functions_are_short(path):
     source = path.read_text(encoding="utf-8")
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
     too_long = {
-        node.name: node.end_lineno - node.lineno + 1
+        node.name: lines_of_code(node)
         for node in ast.walk(ast.parse(source))
-        if isinstance(node, functions) and node.end_lineno - node.lineno >= LONGEST_FUNCTION
+        if isinstance(node, functions) and lines_of_code(node) > LONGEST_FUNCTION
     }
     assert not too_long
     assert len(source.splitlines()) <= LONGEST_FILE

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 import xxhash
 
-from rnn_jax.data import sources
+from rnn_jax.data import hub, sources
 from rnn_jax.errors import BadInput
 
 ROOT = Path(__file__).parents[1]
@@ -207,7 +207,7 @@ def test_an_old_repository_is_read_from_its_converted_rows(datasets, monkeypatch
 def test_an_unreachable_hub_answers_within_five_seconds(monkeypatch):
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.delenv("HF_DATASETS_OFFLINE", raising=False)
-    monkeypatch.setattr(sources.urllib.request, "getproxies", dict)
+    monkeypatch.setattr(hub.urllib.request, "getproxies", dict)
     for endpoint in ("http://127.0.0.1:9", "https://hub.invalid", "http://127.0.0.1:port"):
         monkeypatch.setenv("HF_ENDPOINT", endpoint)
         began = time.monotonic()
@@ -219,7 +219,7 @@ def test_an_unreachable_hub_answers_within_five_seconds(monkeypatch):
 def test_a_resolver_that_hangs_is_left_behind(monkeypatch):
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.delenv("HF_DATASETS_OFFLINE", raising=False)
-    monkeypatch.setattr(sources, "PROBE_SECONDS", 0.2)
+    monkeypatch.setattr(hub, "PROBE_SECONDS", 0.2)
     over, left = threading.Event(), threading.Event()
 
     def hang(*_, **__):
@@ -244,10 +244,10 @@ def test_a_hub_that_listens_is_reached_also_through_a_proxy(monkeypatch, proxy):
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
         proxies = {"http": proxy.format(address)} if proxy else {}
-        monkeypatch.setattr(sources.urllib.request, "getproxies", lambda: proxies)
-        monkeypatch.setattr(sources.urllib.request, "proxy_bypass", lambda host: False)
-        hub = "http://hub.invalid" if proxy else f"http://{address}"
-        monkeypatch.setenv("HF_ENDPOINT", hub)
+        monkeypatch.setattr(hub.urllib.request, "getproxies", lambda: proxies)
+        monkeypatch.setattr(hub.urllib.request, "proxy_bypass", lambda host: False)
+        endpoint = "http://hub.invalid" if proxy else f"http://{address}"
+        monkeypatch.setenv("HF_ENDPOINT", endpoint)
         assert "cannot be loaded (division by zero)" in refusal(["hub:owner/name"])
 
 
@@ -275,3 +275,17 @@ except sources.BadInput as error:
     (line,) = ran.stdout.splitlines()
     assert "hub:owner/name cannot be loaded" in line
     assert "unset HF_HUB_OFFLINE, or download the text" in line
+
+
+def test_a_book_of_project_gutenberg_is_read_without_its_wrapping(tmp_path: Path) -> None:
+    book = tmp_path / "book.txt"
+    start, end = (
+        "*** START OF THIS PROJECT GUTENBERG EBOOK X ***",
+        "*** END OF THE PROJECT GUTENBERG",
+    )
+    book.write_text(f"Licence\n{start}\nIt was a night.\n{end} EBOOK X ***\nFooter\n")
+    source = sources.read([str(book)])
+    assert source.text == "It was a night.\n"
+    assert "without Project Gutenberg" in source.description
+    book.write_text(f"It was {start} a night.\n")
+    assert sources.read([str(book)]).text == book.read_text()

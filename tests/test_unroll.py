@@ -1,4 +1,4 @@
-"""`unroll` against the loop it claims to be, and the two gradients against each other, in float64."""
+"""`unroll` against the loop it claims to be, and the two gradients against each other."""
 
 import functools
 from typing import Any
@@ -55,7 +55,7 @@ GATED = [name for name in MAKERS if name != "cho_gru"]
 
 @functools.cache
 def example(name: str, seed: int = 0) -> tuple[Cell, Any, Any, Any, Any, Any]:
-    """A cell in float64 with random parameters, input, carry, a ragged mask and scattered restarts."""
+    """A cell in float64, random parameters, input and carry, a ragged mask, scattered restarts."""
     cell = MAKERS[name](X, H)
     keys = jax.random.split(jax.random.key(seed), 4)
     w = jax.tree.map(lambda a: a.astype(jnp.float64), cell.init(keys[0]))

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -63,10 +64,11 @@ def guard(action: Callable[[], None]) -> int:
     """Do it; the exit status.
 
     0: done. 2: bad input, one line on stderr. 130: Ctrl-C. 128 + number: stopped by that signal
-    after saving. A ``SystemExit`` passes.
+    after saving. 141: whoever read the output has gone (``| head``). A ``SystemExit`` passes.
     """
     try:
         action()
+        sys.stdout.flush()
     except BadInput as problem:
         _say(f"error: {problem}")
         return 2
@@ -76,6 +78,9 @@ def guard(action: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         _say("interrupted")
         return 130
+    except BrokenPipeError:  # the interpreter must not meet it again when it flushes at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     return 0
 
 

@@ -4,6 +4,7 @@ from rnn_jax.cells.core import Cell, Gate, gated
 from rnn_jax.cells.gru import cho_gru, gru
 from rnn_jax.cells.lstm import lstm
 from rnn_jax.cells.named import CELLS, constructor, from_flax
+from rnn_jax.cells.tokens import embedded, one_hot
 from rnn_jax.cells.vanilla import PHI, Phi, vanilla
 
 __all__ = [
@@ -14,9 +15,11 @@ __all__ = [
     "Phi",
     "cho_gru",
     "constructor",
+    "embedded",
     "from_flax",
     "gated",
     "gru",
     "lstm",
+    "one_hot",
     "vanilla",
 ]

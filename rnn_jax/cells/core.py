@@ -1,12 +1,13 @@
 """Recurrent cells: the lecture's ``h_t = f_W(h_{t-1}, x_t)`` as bundles of pure functions.
 
-A gated cell is three things: a product that does not look back (``z_t = x_t W_xh + b``, `read`), one
-that does (``r_t = h_{t-1} W_hh + b_hh``), and a gate that is local to one time step
+A gated cell is three things: a product that does not look back (``z_t = x_t W_xh + b``, `read`),
+one that does (``r_t = h_{t-1} W_hh + b_hh``), and a gate that is local to one time step
 (``h_t = gate(h_{t-1}, z_t, r_t)``). `rnn_jax.unroll` does the first for all t at once and owns the
 second; to write a new cell, write its `Gate` and pass it to `gated`.
 
 Shapes: X inputs, H hidden units, G = columns of the products (H, 3H, 4H), B lanes. Every function
-takes any leading axes unless it says otherwise. Vectors are rows: the slide's ``W_xh x`` is ``x W_xh``.
+takes any leading axes unless it says otherwise. Vectors are rows: the slide's ``W_xh x`` is
+``x W_xh``.
 """
 
 from collections.abc import Callable
@@ -33,13 +34,13 @@ def _itself(carry: Carry) -> Array:
 class Gate(NamedTuple):
     """What happens inside one time step, after both products.
 
-    forward: ``(p, carry, z, r) -> (next carry, saved)`` with z, r [B, G]; saved is what `factors` wants.
+    forward: ``(p, carry, z, r) -> (next carry, saved)``, z and r [B, G]; saved is for `factors`.
     matrix: ``w -> W_hh`` [H, G].
     bias: ``w -> b_hh`` [G], added to ``h W_hh``; None for no such bias.
     vectors: ``w -> p``, the gate's own parameters (peepholes, a norm's scale), used in `forward`.
     hidden: ``carry -> h`` [B, H], the part that W_hh multiplies and the next layer reads.
-    factors: ``(p, prev, next, saved) -> factors``, the part of the derivative that does not wait for
-        later steps; it is called once, with all steps on a leading axis [T, B, ...].
+    factors: ``(p, prev, next, saved) -> factors``, the part of the derivative that does not wait
+        for later steps; it is called once, with all steps on a leading axis [T, B, ...].
     back: ``(factors, carry_bar) -> (prev_bar, z_bar, r_bar)``, the rest of the derivative of
         `forward`, one step at a time. Both None: ``jax.vjp`` of `forward` instead.
     """
@@ -92,10 +93,12 @@ def gated(
 
 
 def read_affine(w: Params, x: Array) -> Array:
+    """``z = x W_xh + b_h``: x [..., X] or tokens [...] -> [..., G]."""
     return affine(x, w["W_xh"], w.get("b_h"))
 
 
 def matrix_hh(w: Params) -> Array:
+    """W_hh [H, G]."""
     return w["W_hh"]
 
 
@@ -111,5 +114,6 @@ def initial(key: Array, inputs: int, hidden: int, blocks: int) -> Params:
 
 
 def zero_hidden(w: Params, lanes: int) -> Array:
+    """``h_0 = 0`` [B, H], in the weights' own precision."""
     W_hh = w["W_hh"]
     return jnp.zeros((lanes, W_hh.shape[0]), W_hh.dtype)

@@ -9,13 +9,13 @@ Training writes a run, everything else opens it:
     open("runs/a").params
 """
 
-from .checkpoints import Restored
-from .manifest import environment, new_manifest
-from .opened import OpenedRun
-from .opened import open_run as open
-from .records import Sample
-from .signals import Signals
-from .writer import Run, start_or_resume
+from rnn_jax.run.checkpoints import Restored
+from rnn_jax.run.manifest import environment, new_manifest
+from rnn_jax.run.opened import OpenedRun
+from rnn_jax.run.opened import open_run as open
+from rnn_jax.run.records import Sample
+from rnn_jax.run.signals import Signals
+from rnn_jax.run.writer import Run, start_or_resume
 
 __all__ = [
     "OpenedRun",

@@ -25,7 +25,7 @@ import orbax.checkpoint as ocp
 import xxhash
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, LatestN
 
-from ..digest import array_digest, from_host, host_copy, host_shape, named_leaves
+from rnn_jax.digest import array_digest, from_host, host_copy, host_shape, named_leaves
 
 FOLDER = "checkpoints"
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import jax
 
-from ..errors import BadInput
-from .records import write_atomically
+from rnn_jax.errors import BadInput
+from rnn_jax.run.records import write_atomically
 
 NAME = "run.json"
 FORMAT = 1

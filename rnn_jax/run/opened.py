@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import jax
 
-from ..errors import BadInput
-from . import checkpoints, manifest
-from .records import Sample, read_rows, read_samples
+from rnn_jax.errors import BadInput
+from rnn_jax.run import checkpoints, manifest
+from rnn_jax.run.records import Sample, read_rows, read_samples
 
 
 class OpenedRun(NamedTuple):
@@ -36,8 +36,8 @@ def open_run(folder: str | Path, step: str | int = "best", *, trust: bool = Fals
     number must be sound. ``trust`` allows a cell of the user's own module to be imported. Raises
     BadInput; nothing is created.
     """
-    from ..data.text import Vocabulary
-    from ..models import from_spec
+    from rnn_jax.data.text import Vocabulary
+    from rnn_jax.models import from_spec
 
     folder = Path(folder)
     told = manifest.read(folder)

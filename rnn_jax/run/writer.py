@@ -11,11 +11,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .. import plots
-from ..errors import BadInput
-from . import checkpoints, manifest
-from .checkpoints import Checkpoints, Damaged, Restored
-from .records import Sample, keep_rows, keep_samples, row_line, sample_block, write_atomically
+from rnn_jax import plots
+from rnn_jax.errors import BadInput
+from rnn_jax.run import checkpoints, manifest
+from rnn_jax.run.checkpoints import Checkpoints, Damaged, Restored
+from rnn_jax.run.records import (
+    Sample,
+    keep_rows,
+    keep_samples,
+    row_line,
+    sample_block,
+    write_atomically,
+)
 
 _LOCK = ".lock"
 # What a start that was killed at once may leave; a folder of nothing else counts as empty.

@@ -30,6 +30,16 @@ class Corpus:
     unknown_rate: dict[str, float]
     record: dict[str, Any]
 
+    def describe(self) -> str:
+        """One line: what is read, how large it is, what of it the vocabulary does not have."""
+        steps = ", ".join(f"{n:,} {name}" for name, n in self.record["steps"].items())
+        return (
+            f"{self.record['description']}: {steps} characters; "
+            f"vocabulary {self.record['vocabulary']}; "
+            f"unknown in validation {self.unknown_rate['valid']:.4%}; "
+            f"digest {self.record['digest']}"
+        )
+
 
 def load(
     source: Source,

@@ -34,7 +34,7 @@ def _edges(length: int, valid: float, test: float) -> tuple[int, int]:
         if not 0 <= part <= 0.5:
             raise BadInput(f"--{name} {part} is not a fraction from 0 to 0.5")
     end = int(length * (1 - test))
-    start = int(end * (1 - valid))
+    start = int(length * (1 - test - valid))
     parts = {"training": start, "validation": end - start, "test": length - end}
     for name, size in parts.items():
         # Two characters make one step, an input and what follows it.
@@ -62,7 +62,7 @@ def _grid(length: int, how: str, test: float) -> tuple[int, int]:
 def split(tokens: np.ndarray, how: str = "tail", valid: float = 0.1, test: float = 0.0) -> Split:
     """A text's tokens [N] as a training, a validation and a test stream.
 
-    "tail": by position. The last `test` of the text, before it the last `valid` of what is left;
+    "tail": by position. The last part `test` of the text, before it a part `valid` of the text;
     no part's inputs or targets reach into another.
 
     "streams": char-rnn's. The text, cut to a multiple of 2,500, is 50 equal streams of chunks of

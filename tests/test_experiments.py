@@ -1,0 +1,242 @@
+"""Whole runs from the command line: what they print, and that stopping them changes nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from experiments import char_lm, sample
+from rnn_jax import run as runs
+from rnn_jax.digest import leaf_digests
+
+TEXT = "to be, or not to be: that is the question. " * 120
+SMALL = (
+    *("--layers", "2", "--hidden", "8", "--bptt", "5", "--lanes", "4", "--dropout", "0.3"),
+    *("--log-every", "3", "--eval-every", "20", "--save-every", "10", "--sample-length", "20"),
+)
+
+
+@pytest.fixture
+def text(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text(TEXT)
+    return str(path)
+
+
+def last_json(out: str) -> dict:
+    return json.loads(out.strip().splitlines()[-1])
+
+
+def train(capsys, text: str, out: Path, *flags: str) -> dict:
+    assert char_lm.main(["--corpus", text, "--out", str(out), *SMALL, *flags]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.count("\n") == 1, "stdout is one line of JSON"
+    return last_json(captured.out)
+
+
+def test_char_lm_learns_and_tells_everything_the_contract_asks(capsys, text, tmp_path):
+    result = train(capsys, text, tmp_path / "run", "--steps", "60", "--lr", "0.02")
+    assert result["value"] < result["baseline"]
+    assert result["experiment"] == "char_lm" and result["better"] == "lower"
+    assert result["bits_per_character"] == pytest.approx(result["value"] / 0.6931471805599453)
+    assert result["step"] == 60 and result["tokens_per_second"] > 0 and result["seconds"] > 0
+    opened = runs.open(tmp_path / "run")
+    assert result["parameters"] == sum(a.size for a in leaves(opened.params))
+    assert {p.name for p in (tmp_path / "run").iterdir()} >= {
+        *("run.json", "metrics.jsonl", "samples.txt", "checkpoints", "curves.png")
+    }
+
+
+def leaves(tree):
+    import jax
+
+    return jax.tree.leaves(tree)
+
+
+def test_a_run_killed_and_started_again_ends_in_the_same_bits(capsys, text, tmp_path):
+    """40 steps straight; 20, then more in a process that is killed, then on to 40 here."""
+    straight = train(capsys, text, tmp_path / "straight", "--steps", "40")
+    cut = tmp_path / "cut"
+    train(capsys, text, cut, "--steps", "20")
+    command = [sys.executable, "-m", "experiments.char_lm", "--corpus", text, "--out", str(cut)]
+    # A million steps, so that it is the kill that ends it.
+    victim = subprocess.Popen([*command, *SMALL, "--steps", "1000000"], stderr=subprocess.DEVNULL)
+    checkpoints, deadline = cut / "checkpoints", time.monotonic() + 120
+    while not (checkpoints / "30").is_dir() and time.monotonic() < deadline:
+        assert victim.poll() is None
+        time.sleep(0.002)
+    victim.send_signal(signal.SIGKILL)
+    victim.wait(timeout=30)
+    steps = sorted(int(p.name) for p in checkpoints.iterdir() if p.name.isdigit())
+    for step in steps:  # however far it came, go on from 20 or 30
+        if step > 30:
+            for path in sorted((checkpoints / str(step)).rglob("*"), reverse=True):
+                path.rmdir() if path.is_dir() else path.unlink()
+            (checkpoints / str(step)).rmdir()
+    if not any(step <= 30 for step in steps):
+        pytest.fail(f"only steps {steps} were left; keep more to make this test")
+    resumed = train(capsys, text, cut, "--steps", "40")
+    assert resumed["digest"] == straight["digest"]
+    rows = [json.loads(line) for line in (cut / "metrics.jsonl").read_text().splitlines()]
+    numbers = [row["step"] for row in rows]
+    assert numbers == sorted(set(numbers))
+    logged = {row["step"]: row["loss"] for row in rows}
+    for row in (tmp_path / "straight" / "metrics.jsonl").read_text().splitlines():
+        assert logged[json.loads(row)["step"]] == json.loads(row)["loss"]
+
+
+def test_sigterm_saves_first_and_the_same_command_goes_on(capsys, text, tmp_path):
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "experiments.char_lm", "--corpus", text, "--out", str(out)]
+    flags = [*SMALL, "--steps", "1000000", "--save-every", "1000000", "--eval-every", "1000000"]
+    process = subprocess.Popen([*command, *flags], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (out / "metrics.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 143, err
+    assert "saving, then stopping" in err and "Traceback" not in err
+    step = runs.open(out, step="latest").step
+    assert step > 0
+    result = train(capsys, text, out, "--steps", str(step + 3))
+    assert result["step"] == step + 3
+
+
+def test_devices_and_intervals_may_change_between_start_and_resume(capsys, text, tmp_path):
+    one = train(capsys, text, tmp_path / "one", "--steps", "8", "--dropout", "0")
+    train(capsys, text, tmp_path / "two", "--steps", "4", "--dropout", "0", "--devices", "2")
+    two = train(
+        *(capsys, text, tmp_path / "two", "--steps", "8", "--dropout", "0"),
+        *("--devices", "all", "--log-every", "1", "--save-every", "7"),
+    )
+    assert two["step"] == one["step"] == 8
+    assert two["value"] == pytest.approx(one["value"], abs=1e-5)
+
+
+def test_another_configuration_is_refused_and_nothing_changes(capsys, text, tmp_path):
+    out = tmp_path / "run"
+    train(capsys, text, out, "--steps", "10")
+    before = {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.name != ".lock"}
+    assert char_lm.main(["--corpus", text, "--out", str(out), *SMALL, "--lr", "0.5"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1 or "\nerror: " in error
+    assert "lr" in error and "0.5" in error and "--init" in error
+    assert {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.name != ".lock"} == before
+
+
+def test_init_starts_a_new_run_from_a_runs_weights(capsys, text, tmp_path):
+    train(capsys, text, tmp_path / "a", "--steps", "20")
+    train(
+        capsys, text, tmp_path / "b", "--steps", "1", "--lr", "1e-30", "--init", str(tmp_path / "a")
+    )
+    a, b = (runs.open(tmp_path / name, step="latest").params for name in "ab")
+    assert leaf_digests(a) == leaf_digests(b)
+
+
+def test_a_cell_of_the_users_own_needs_no_edit_here(capsys, text, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    cell = ("--cell", "test_unroll:peephole_lstm")
+    train(capsys, text, tmp_path / "own", "--steps", "2", *cell)
+    assert sample.main([str(tmp_path / "own"), "--length", "3"]) == 2, "opening would run its code"
+    assert "--trust" in capsys.readouterr().err
+    assert sample.main([str(tmp_path / "own"), "--length", "3", "--trust"]) == 0
+
+
+def test_sample_writes_from_a_run_also_after_an_unseen_character(capsys, text, tmp_path):
+    train(capsys, text, tmp_path / "run", "--steps", "20")
+    options = ["--length", "30", "--samples", "2", "--top-k", "3", "--temperature", "0.8"]
+    assert sample.main([str(tmp_path / "run"), "--prompt", "to é", *options]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.count("to é") == 2 and "é" in captured.err
+    assert len(captured.out) > 60
+
+
+def test_the_test_part_is_scored_once_at_the_end(capsys, text, tmp_path):
+    flags = ("--steps", "20", "--valid", "0.1", "--test", "0.1")
+    result = train(capsys, text, tmp_path / "run", *flags)
+    assert result["test"] == pytest.approx(result["value"], abs=0.5)
+
+
+BAD = {
+    "empty": (b"", [], "empty"),
+    "binary": (b"ab\0cd", [], "--alphabet bytes"),
+    "latin1": ("caf\xe9 ".encode("latin-1") * 99, [], "0xe9"),
+    "short": (b"to be or not to be", [], "--lanes"),
+    "missing": (None, [], "does not exist"),
+    "flag": (TEXT.encode(), ["--hiden", "3"], "--hidden"),
+    "dropout": (TEXT.encode(), ["--dropout", "1.5"], "--dropout"),
+    "layers": (TEXT.encode(), ["--layers", "0"], "--layers"),
+    "devices": (TEXT.encode(), ["--devices", "3"], "--lanes"),
+    "too many devices": (TEXT.encode(), ["--devices", "8", "--lanes", "8"], "device_count"),
+    "cell": (TEXT.encode(), ["--cell", "lsmt"], "lstm"),
+    "module": (TEXT.encode(), ["--cell", "no_such_module:cell"], "no_such_module"),
+    "prompt": (TEXT.encode(), ["--prompt", ""], "--prompt"),
+    "init": (TEXT.encode(), ["--init", "no-such-run"], "no-such-run"),
+    "hub": (None, ["--corpus", "hub:no/such"], "HF_HUB_OFFLINE"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_that_names_the_mend_and_writes_nothing(case, capsys, tmp_path):
+    content, flags, mend = BAD[case]
+    corpus = tmp_path / "corpus.txt"
+    if content is not None:
+        corpus.write_bytes(content)
+    given = [] if "--corpus" in flags else ["--corpus", str(corpus)]
+    argv = [*SMALL, *given, *flags, "--out", str(tmp_path / "run"), "--steps", "2"]
+    assert char_lm.main(argv) == 2
+    captured = capsys.readouterr()
+    errors = [line for line in captured.err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and captured.err.strip().endswith(errors[0])
+    assert mend in errors[0] and captured.out == ""
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_is_not_a_run_is_refused(capsys, text, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.png").write_bytes(b"x")
+    assert char_lm.main(["--corpus", text, *SMALL, "--out", str(tmp_path / "photos")]) == 2
+    assert "not a run" in capsys.readouterr().err
+    assert os.listdir(tmp_path / "photos") == ["cat.png"]
+    assert sample.main([str(tmp_path / "photos")]) == 2
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_used(capsys, text, tmp_path):
+    straight = train(capsys, text, tmp_path / "straight", "--steps", "30")
+    train(capsys, text, tmp_path / "run", "--steps", "20")
+    newest = tmp_path / "run" / "checkpoints" / "20"
+    largest = max((p for p in newest.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+    data = bytearray(largest.read_bytes())
+    data[len(data) // 2] ^= 1
+    largest.write_bytes(data)
+    assert (
+        char_lm.main(["--corpus", text, "--out", str(tmp_path / "run"), *SMALL, "--steps", "30"])
+        == 0
+    )
+    captured = capsys.readouterr()
+    assert "step 20 is damaged" in captured.err and "using 10" in captured.err
+    assert last_json(captured.out)["digest"] == straight["digest"]
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("name", ["char_lm", "hello"])
+def test_quick_learns_in_under_a_minute(name, tmp_path):
+    began = time.monotonic()
+    command = [
+        sys.executable,
+        "-m",
+        f"experiments.{name}",
+        "--quick",
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    result = last_json(done.stdout)
+    assert result["value"] < 0.8 * result["baseline"]
+    assert time.monotonic() - began < 60
