@@ -103,6 +103,15 @@ def weights(state: TrainState) -> Any:
     return state.params if state.average == () else state.average
 
 
+class _Outside(NamedTuple):
+    """Where a run's news go, and where its end may come from."""
+
+    run: Run
+    progress: Progress
+    signals: Signals
+    show: Callable[[int, Any], tuple[str, str]] | None
+
+
 def fit(
     folder: Path,
     manifest: dict[str, Any],
@@ -126,7 +135,8 @@ def fit(
     with run, Signals() as signals, Progress(config.steps, int(state.step), unit) as progress:
         if note:
             progress.note(note)
-        state = _loop(run, recipe, config, show, progress, signals, pace, state, devices)
+        outside = _Outside(run, progress, signals, show)
+        state = _loop(recipe, config, devices, state, pace, outside)
         run.curves(valid="valid")
     if signals.stop is not None:
         raise Stopped(signals.stop, int(state.step))
@@ -136,59 +146,56 @@ def fit(
 
 
 def _loop(
-    run: Run,
     recipe: Recipe,
     config: Intervals,
-    show: Callable[[int, Any], tuple[str, str]] | None,
-    progress: Progress,
-    signals: Signals,
-    pace: _Pace,
-    state: TrainState,
     devices: int,
+    state: TrainState,
+    pace: _Pace,
+    outside: _Outside,
 ) -> TrainState:
+    run, progress, signals, _ = outside
     task, step = recipe.task, int(state.step)
     advance = parallel.data_parallel(recipe.steps(), devices)
     evaluate = make_evaluate(recipe.model, task)
     if step == 0:
-        _show(run, progress, show, step, state)
+        _show(outside, step, state)
     while step < config.steps and signals.stop is None:
         count = pace.count(step, config)
         before = time.monotonic()
         state, metrics = advance(state, batches(task, step, count, _ROOM), np.int32(count))
-        metrics = jax.device_get(metrics)
+        metrics = Metrics(*(np.asarray(each)[:count] for each in metrics))
         pace.add(count, time.monotonic() - before)
         step += count
-        progress.update(step, metrics.loss[count - 1], count * task.tokens)
+        progress.update(step, metrics.loss[-1], count * task.tokens)
         due = step % config.eval_every == 0 or step == config.steps
         valid = evaluate(weights(state)) if due and signals.stop is None else None
-        _log(run, config.log_every, step - count, count, metrics, valid)
+        _log(outside, config.log_every, step - count, metrics, valid)
         if valid is not None:
             progress.note(f"step {step}: validation {valid:.4f} nats a step")
-            _show(run, progress, show, step, state)
+            _show(outside, step, state)
         if step % config.save_every == 0 or step == config.steps or signals.stop is not None:
             run.save(step, state, metric=valid)
     return state
 
 
-def _log(
-    run: Run, every: int, begin: int, count: int, metrics: Metrics, valid: float | None
-) -> None:
-    """A row for each step that logs; the last one also when it has been evaluated."""
-    for i in range(count):
-        step, last = begin + i + 1, i == count - 1
-        if step % every and not (last and valid is not None):
-            continue
-        row = {"loss": float(metrics.loss[i]), "gradient_norm": float(metrics.gradient_norm[i])}
-        run.log(step, **row, **({"valid": valid} if last and valid is not None else {}))
+def _log(outside: _Outside, every: int, begin: int, metrics: Metrics, valid: float | None) -> None:
+    """A row for each step that logs or was skipped; the last one also when it was evaluated."""
+    finite = np.isfinite(metrics.loss) & np.isfinite(metrics.gradient_norm)
+    for i, (loss, norm) in enumerate(zip(metrics.loss, metrics.gradient_norm, strict=True)):
+        step = begin + i + 1
+        evaluated = {"valid": valid} if valid is not None and i == len(finite) - 1 else {}
+        if step % every == 0 or evaluated or not finite[i]:
+            outside.run.log(step, loss=float(loss), gradient_norm=float(norm), **evaluated)
+    if not finite.all():
+        first, many = begin + 1 + int(finite.argmin()), int((~finite).sum())
+        outside.progress.note(f"step {first}: gradient not finite; {many} updates skipped")
 
 
-def _show(
-    run: Run, progress: Progress, show: Callable | None, step: int, state: TrainState
-) -> None:
-    if show:
-        header, text = show(step, weights(state))
-        run.sample(step, header, text)
-        progress.note(f"--- {header}\n{text}\n---")
+def _show(outside: _Outside, step: int, state: TrainState) -> None:
+    if outside.show:
+        header, text = outside.show(step, weights(state))
+        outside.run.sample(step, header, text)
+        outside.progress.note(f"--- {header}\n{text}\n---")
 
 
 def result(outcome: Outcome, folder: Path) -> dict[str, Any]:

@@ -11,13 +11,13 @@ from scipy import stats
 from rnn_jax.decode import generate, restrict
 from rnn_jax.models import language_model
 
-B, P, N, H, V = 3, 4, 6, 7, 11
-MODEL = language_model(V, "gru", H, 1)
+B, P, N, X, H, V = 3, 4, 6, 5, 7, 11
+MODEL = language_model(V, "gru", H, 1, X)
 
 
 def weights() -> Any:
     """Random parameters, large enough that what is likely depends on what was read."""
-    noise = np.random.default_rng(11)
+    noise = np.random.default_rng(0)
     return jax.tree.map(
         lambda a: jnp.asarray(noise.normal(0, 2, a.shape), a.dtype),
         jax.eval_shape(MODEL.init, jax.random.key(0)),

@@ -1,0 +1,80 @@
+"""Every command and every piece of code in the README does what it says, at toy size."""
+
+import importlib
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+SHELL = "".join(body for language, body in BLOCKS if language == "sh")
+PYTHON = [body for language, body in BLOCKS if language == "python"]
+IN_TABLE = re.findall(r"^\|.*`(python -m experiments[^`]*)`", README, re.MULTILINE)
+COMMANDS = sorted({line.split("#")[0].strip() for line in SHELL.splitlines()} | set(IN_TABLE))
+OURS = [line for line in COMMANDS if line.startswith("python -m experiments")]
+
+TOY = {
+    "char_lm": "--steps 2 --hidden 6 --embed 4 --bptt 5 --lanes 4 --valid 0.001 --sample-length 5",
+    "hello": "--steps 20",
+    "sample": "--length 5",
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with what the commands name: a book, the README's own cell, a finished run."""
+    from experiments import char_lm
+
+    place = tmp_path_factory.mktemp("readme")
+    (place / "book.txt").write_text("It was the best of times, it was the worst. " * 400)
+    (place / "my_module.py").write_text(PYTHON[-1])
+    argv = ["--corpus", str(place / "book.txt"), "--out", str(place / "runs" / "char_lm")]
+    assert char_lm.main([*argv, *TOY["char_lm"].split()]) == 0
+    return place
+
+
+def test_the_readme_has_commands_and_code():
+    assert len(OURS) >= 8 and len(PYTHON) == 2
+    assert any(line.startswith("python3 -m venv") for line in COMMANDS)
+
+
+@pytest.mark.parametrize("line", OURS)
+def test_command_runs(line, place, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(place)
+    monkeypatch.syspath_prepend(str(place))
+    words = shlex.split(line.replace(" RUN", " runs/char_lm"))
+    name = words[2].partition(".")[2]
+    module = importlib.import_module(f"experiments.{name or '__main__'}")
+    toy = TOY.get(name, "").split()
+    if name in ("char_lm", "hello"):
+        toy += ["--out", str(tmp_path / "run")]
+    # What the README says comes first, so that where both say something toy size wins.
+    status = module.main([*words[3:], *toy])
+    captured = capsys.readouterr()
+    if "hub:" in line:  # there is no hub in a test; see tests/test_sources.py
+        assert status == 2 and "HF_HUB_OFFLINE" in captured.err
+    else:
+        assert status == 0 and captured.out, captured.err
+
+
+def test_the_notebook_lines_open_a_run(place, monkeypatch):
+    monkeypatch.chdir(place)
+    names: dict = {}
+    exec(PYTHON[0], names)
+    assert names["opened"].metrics[-1]["step"] == 2
+
+
+def test_the_cell_in_the_readme_takes_the_fast_pass(place, monkeypatch):
+    monkeypatch.syspath_prepend(str(place))
+    cell = importlib.import_module("my_module").minimal(3, 5)
+    assert cell.gate is not None
+    assert len(PYTHON[1].strip().splitlines()) < 20
+    sys.modules.pop("my_module")
+
+
+def test_every_file_in_the_table_exists():
+    for path in re.findall(r"`((?:rnn_jax|experiments|tests)/[\w/]+\.\w+)`", README):
+        assert (Path(__file__).parents[1] / path).is_file(), path
