@@ -27,7 +27,8 @@ def restrict(logits: Array, *, top_k: int = 0, top_p: float = 1.0) -> Array:
         ordered = jnp.sort(logits, axis=-1, descending=True)
         p = jax.nn.softmax(ordered, axis=-1)
         before = jnp.cumsum(p, axis=-1) - p  # the mass of all that is more probable
-        least = jnp.where(before < top_p, ordered, jnp.inf).min(axis=-1, keepdims=True)
+        kept = (before < top_p).at[..., 0].set(True)
+        least = jnp.where(kept, ordered, jnp.inf).min(axis=-1, keepdims=True)
         logits = jnp.where(logits >= least, logits, -jnp.inf)
     return logits
 

@@ -100,7 +100,7 @@ class _Pace:
 
 def weights(state: TrainState) -> Any:
     """What is evaluated and written with: the average where one is kept, else the parameters."""
-    return state.params if state.average == () else state.average
+    return parallel.on_one_device(state.params if state.average == () else state.average)
 
 
 class _Outside(NamedTuple):

@@ -38,5 +38,5 @@ def dropout(keys: Array | None, x: Array, rate: float) -> Array:
         return x
     T, _, H = x.shape
     bits = jax.vmap(lambda key: jax.random.bits(key, (T, H), jnp.uint16), out_axes=1)(keys)
-    keep = bits >= jnp.uint16(round(rate * 65536))
+    keep = bits >= jnp.uint16(min(round(rate * 65536), 65535))
     return jnp.where(keep, x / (1 - rate), 0)

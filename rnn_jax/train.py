@@ -67,7 +67,7 @@ def time_first(batch: Batch) -> Batch:
     """[B, T, ...] to [T, B, ...]; a fresh of [B] has no time to move."""
 
     def turn(a: Array | None) -> Array | None:
-        return None if a is None or a.ndim == 1 else jnp.swapaxes(a, 0, 1)
+        return a if a is None or a.ndim == 1 else jnp.swapaxes(a, 0, 1)
 
     return Batch(*(jax.tree.map(turn, part) for part in batch))
 

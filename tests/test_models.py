@@ -1,0 +1,72 @@
+"""Stacks against their layers one by one, tokens against the vectors they stand for."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rnn_jax import cells
+from rnn_jax.errors import BadInput
+from rnn_jax.models import from_spec, language_model, stack
+from rnn_jax.unroll import unroll
+
+T, B, X, H, V = 2, 3, 5, 7, 11
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_stack_is_its_layers_one_after_another(key, residual):
+    first, second = cells.gru(X, H), cells.lstm(H, H)
+    model = stack(first, second, residual=residual)
+    W = model.init(key)
+    xs = jax.random.normal(key, (T, B, X))
+    start = model.start(W, B)
+    (end_1, end_2), ys = model.apply(W, start, xs)
+    carry_1, below = unroll(first, W[0], xs, start[0])
+    carry_2, above = unroll(second, W[1], below, start[1])
+    want = above + below if residual else above
+    for got, expected in [(ys, want), (end_1, carry_1), (end_2[1], carry_2[1])]:
+        np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("tokens", [(T, B), (T, V)], ids=["few tokens", "small table"])
+def test_embedded_cell_is_the_cell_on_rows_of_the_table(key, tokens):
+    cell = cells.gru(X, H)
+    reader = cells.embedded(cell, V, X)
+    w = reader.init(key)
+    read = jax.random.randint(key, tokens, 0, V)
+    start = reader.start(w, tokens[1])
+
+    def loss(w, xs, cell):
+        _, ys = unroll(cell, w, xs, start)
+        return jnp.sum(jnp.sin(ys))
+
+    got, bars = jax.value_and_grad(lambda w: loss(w, read, reader))(w)
+    want, (R_bar, w_bar) = jax.value_and_grad(
+        lambda R, w: loss(w, R[read], cell), argnums=(0, 1)
+    )(w["R"], w["cell"])
+    np.testing.assert_allclose(got, want, rtol=1e-6)
+    for a, b in zip(jax.tree.leaves(bars), jax.tree.leaves((R_bar, w_bar)), strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-6)
+
+
+def test_one_hot_changes_only_how_loud_the_first_input_is(key):
+    cell = cells.vanilla(V, H)
+    plain, loud = cell.init(key), cells.one_hot(cell, V).init(key)
+    np.testing.assert_allclose(loud.pop("W_xh"), plain.pop("W_xh") * V**0.5, rtol=1e-6)
+    assert jax.tree.all(jax.tree.map(np.array_equal, loud, plain))
+
+
+def test_a_model_comes_back_from_its_spec(key):
+    arguments = {"vocabulary": V, "cell": "tanh", "hidden": H, "layers": 1, "embed": X}
+    spec = {"builder": "language_model", "arguments": arguments}
+    W = language_model(**arguments).init(key)
+    again = from_spec(spec).init(key)
+    assert jax.tree.all(jax.tree.map(np.array_equal, W, again))
+
+
+def test_a_spec_that_would_run_foreign_code_is_refused():
+    spec = {"builder": "language_model", "arguments": {"vocabulary": V, "cell": "os:system"}}
+    with pytest.raises(BadInput, match="--trust"):
+        from_spec(spec)
+    with pytest.raises(BadInput, match="unknown"):
+        from_spec({"builder": "os.system", "arguments": {}})
