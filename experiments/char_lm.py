@@ -42,8 +42,8 @@ class Config(cli.LanguageSettings):
 
     RANGES: ClassVar[Mapping[str, str]] = {
         **{"embed": "[0, inf)", "valid": "(0, 0.5]", "test": "[0, 0.5]", "lr_decay": "(0, 1]"},
-        **{"decay_after": "[0, inf)", "horizon": "[0, inf)", "average": "[0, 1)"},
-        "sample_length": "[1, inf)",
+        **{"decay_after": "[1, inf)", "horizon": "[0, inf)", "average": "[0, 1)"},
+        **{"sample_length": "[1, inf)", "segment": "[0, inf)"},
     }
     NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"prompt", "sample_length"})
 
@@ -62,17 +62,19 @@ class Config(cli.LanguageSettings):
     log_every: int = 10
     """steps between two lines of metrics"""
     eval_every: int = 750
-    """steps between two evaluations, each with a sample"""
+    """steps between two evaluations, each with a sample; the best of them is the run's value"""
     save_every: int = 750
     """steps between two checkpoints"""
     embed: int = 128
     """size of an embedding of the characters; 0 reads them one-hot (a lookup in W_xh)"""
+    segment: int = 0
+    """keep only every so many-th carry for the backward pass and recompute the rest; 0 keeps all"""
     residual: bool = False
     """add each layer's input to its output, but for the first"""
     optimizer: Literal["adam", "rmsprop"] = "adam"
     """rmsprop is char-rnn's: smoothing 0.95, and 1e-8 added to the root, not under it"""
     clip_by: Literal["norm", "value"] = "norm"
-    """what --clip bounds: the norm of the whole gradient, or each of its entries"""
+    """what --clip bounds: the norm of the gradient of the mean loss, or each of its entries"""
     lr_decay: float = 1.0
     """factor on the learning rate after each epoch from --decay-after on"""
     decay_after: int = 10
@@ -82,7 +84,7 @@ class Config(cli.LanguageSettings):
     average: float = 0.0
     """evaluate and keep a moving average of the weights with this decay; 0 is off"""
     valid: float = 0.1
-    """part of the text that validates (--split tail)"""
+    """part of the text that validates; char-rnn's streams have their own"""
     test: float = 0.0
     """last part of the text, scored once at the end by the best weights (--split tail)"""
     init: str = ""
@@ -143,12 +145,15 @@ def writer(config: Config, model: Any, vocabulary: "Vocabulary") -> Callable[[in
 
 
 def starting_weights(config: Config, vocabulary: "Vocabulary") -> Any:
-    """The weights of --init, or None. BadInput where they are of another vocabulary or shape."""
-    if not config.init:
-        return None
+    """The weights of --init for a run that begins, or None.
+
+    BadInput where they are of another vocabulary or another shape.
+    """
     from rnn_jax import run
 
-    opened = run.open(config.init, trust=True)
+    if not config.init or run.steps(Path(config.out)):
+        return None  # a run that has been saved goes on from its own
+    opened = run.open(config.init, trust=":" in config.cell)
     if opened.vocabulary != vocabulary:
         raise BadInput(f"--init {config.init} has another vocabulary; give it the same text")
     names = ("cell", "layers", "hidden", "embed", "residual")
@@ -160,18 +165,21 @@ def starting_weights(config: Config, vocabulary: "Vocabulary") -> Any:
 
 def model_spec(config: Config, vocabulary: int) -> dict[str, Any]:
     """What `models.from_spec` builds the model from, now and when the run is opened."""
-    names = ("cell", "hidden", "layers", "embed", "dropout", "residual")
+    names = ("cell", "hidden", "layers", "embed", "dropout", "residual", "segment")
     arguments = {"vocabulary": vocabulary} | {name: getattr(config, name) for name in names}
     return {"builder": "language_model", "arguments": arguments}
 
 
 def run(config: Config) -> dict[str, Any]:
     """Train, and report validation loss in nats per character; best of all evaluations."""
-    from rnn_jax import fit, models, scores, tasks
     from rnn_jax.data import sources, text
+
+    source = sources.read(
+        config.corpus, config.alphabet, config.column
+    )  # before JAX takes its time
+    from rnn_jax import fit, models, scores, tasks
     from rnn_jax.run import new_manifest
 
-    source = sources.read(config.corpus, config.alphabet)
     corpus = text.load(source, config.alphabet, config.split, config.valid, config.test)
     print(corpus.describe(), file=sys.stderr)
     task = tasks.next_token(corpus, config.lanes, config.bptt)
@@ -181,7 +189,6 @@ def run(config: Config) -> dict[str, Any]:
         task=task,
         optimizer=optimizer(config, task.chunks),
         seed=config.seed,
-        dropout=config.dropout > 0,
         average=config.average,
         params=starting_weights(config, corpus.vocabulary),
     )
@@ -192,7 +199,8 @@ def run(config: Config) -> dict[str, Any]:
         data=corpus.record,
     )
     folder, show = Path(config.out), writer(config, recipe.model, corpus.vocabulary)
-    outcome = fit.fit(folder, manifest, recipe, config, show)
+    unit = "bytes" if config.alphabet == "bytes" else "characters"
+    outcome = fit.fit(folder, manifest, recipe, config, show, unit=unit)
     return {
         **scores.language(outcome.best, corpus),
         "last": outcome.last,

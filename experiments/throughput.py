@@ -5,7 +5,8 @@
 Every step is the same work for both: embedding, layers, softmax, backward pass, clipping, Adam, on
 the same shapes, with the carry going from chunk to chunk. The two take turns, so that a machine
 whose speed drifts slows both; medians and minima are printed, and ratios are theirs over ours
-(above 1 we are faster). Without PyTorch our own times are printed alone.
+(above 1 we are faster). Ours include fetching every batch; PyTorch's read one that is in memory.
+Without PyTorch our own times are printed alone.
 """
 
 import dataclasses
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from experiments import cli
+from rnn_jax.errors import BadInput
 
 VOCABULARY, STEPS = 65, 4  # steps in one turn; more than one, as training does
 
@@ -52,6 +54,11 @@ class Options:
 
     def __post_init__(self) -> None:
         cli.check_ranges(self)
+        for cell in self.cells:
+            if cell not in ("tanh", "gru", "lstm"):
+                raise BadInput(f"--cells {cell}: there are tanh, gru and lstm to race")
+        if self.json and not Path(self.json).absolute().parent.is_dir():
+            raise BadInput(f"--json {self.json}: its folder does not exist; make it first")
 
 
 def ours(cell: str, options: Options) -> Callable[[], float]:
@@ -93,9 +100,7 @@ def pytorch(cell: str, options: Options) -> Callable[[], float] | None:
         return None
     from torch import nn
 
-    kind = {"tanh": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}.get(cell)
-    if kind is None:
-        return None
+    kind = {"tanh": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}[cell]
     H = options.hidden
     table, out = nn.Embedding(VOCABULARY, H), nn.Linear(H, VOCABULARY)
     layers = kind(H, H, options.layers)

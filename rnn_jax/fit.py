@@ -39,16 +39,15 @@ class Intervals(Protocol):
 class Recipe(NamedTuple):
     """What is trained and how: all that decides the bits.
 
-    optimizer: an Optax transformation, clipping included; seed: of parameters and dropout; average:
-    decay of the moving average that is evaluated and kept instead of the parameters, 0 for none;
-    params: weights to start from instead of ``model.init``.
+    optimizer: an Optax transformation, clipping included; seed: of parameters and dropout (a model
+    without dropout ignores its key); average: decay of the moving average that is evaluated and
+    kept instead of the parameters, 0 for none; params: weights to start from, not ``model.init``'s.
     """
 
     model: Model
     task: Task
     optimizer: optax.GradientTransformation
     seed: int
-    dropout: bool = False
     average: float = 0.0
     params: Any = None
 
@@ -61,10 +60,8 @@ class Recipe(NamedTuple):
     def steps(self) -> Callable[..., tuple[TrainState, Metrics]]:
         """Several steps in one dispatch, on one device or as one of several."""
         _, key = jax.random.split(jax.random.key(self.seed))
-        dropout_key = key if self.dropout else None
-        return make_steps(
-            make_step(self.model, self.task.loss, self.optimizer, dropout_key, self.average)
-        )
+        step = make_step(self.model, self.task.loss, self.optimizer, key, self.average)
+        return make_steps(step)
 
 
 class Outcome(NamedTuple):
@@ -135,14 +132,22 @@ def fit(
     with run, Signals() as signals, Progress(config.steps, int(state.step), unit) as progress:
         if note:
             progress.note(note)
+        if state.step > config.steps:
+            progress.note(f"the run stands at step {state.step}, past --steps {config.steps}")
         outside = _Outside(run, progress, signals, show)
         state = _loop(recipe, config, devices, state, pace, outside)
-        run.curves(valid="valid")
+        run.curves(unit=unit.removesuffix("s"))
     if signals.stop is not None:
         raise Stopped(signals.stop, int(state.step))
-    valid = [row["valid"] for row in run.rows if row.get("valid") is not None] or [math.nan]
+    last = [row["valid"] for row in run.rows if "valid" in row][-1:] or [None]
     speed = recipe.task.tokens * pace.steps / pace.seconds if pace.steps else None
-    return Outcome(state, min(valid), valid[-1], time.monotonic() - began, speed)
+    best, last = _best(run), math.nan if last[0] is None else last[0]
+    return Outcome(state, best, last, time.monotonic() - began, speed)
+
+
+def _best(run: Run) -> float:
+    """The lowest validation loss so far; infinite before the first."""
+    return min((row["valid"] for row in run.rows if row.get("valid") is not None), default=math.inf)
 
 
 def _loop(
@@ -168,12 +173,14 @@ def _loop(
         step += count
         progress.update(step, metrics.loss[-1], count * task.tokens)
         due = step % config.eval_every == 0 or step == config.steps
-        valid = evaluate(weights(state)) if due and signals.stop is None else None
+        valid = evaluate(weights(state)) if due else None
+        best = valid is not None and valid < _best(run)
         _log(outside, config.log_every, step - count, metrics, valid)
         if valid is not None:
             progress.note(f"step {step}: validation {valid:.4f} nats a step")
             _show(outside, step, state)
-        if step % config.save_every == 0 or step == config.steps or signals.stop is not None:
+        # The best weights are always on the disk: they are what the run is opened with.
+        if best or step % config.save_every == 0 or step == config.steps or signals.stop:
             run.save(step, state, metric=valid)
     return state
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 
-from rnn_jax.cells import Cell, constructor, embedded, one_hot
+from rnn_jax.cells import Cell, build, embedded, one_hot
 from rnn_jax.errors import BadInput
 from rnn_jax.layers import Layer, dense, dropout
 from rnn_jax.unroll import unroll
@@ -116,17 +116,19 @@ def language_model(
     embed: int = 0,
     dropout: float = 0.0,
     residual: bool = False,
+    segment: int = 0,
 ) -> Model:
     """Tokens [T, B] to logits [T, B, V] of the next token.
 
     cell: a name or "module:constructor" (`cells.constructor`); embed: the size of an embedding, or
-    0 for one-hot input (a lookup either way); dropout: between layers and before the read-out.
+    0 for one-hot input (a lookup either way); dropout: between layers and before the read-out;
+    segment: as in `unroll`, 0 for none.
     """
-    make = constructor(cell)
-    first = make(embed or vocabulary, hidden)
+    first = build(cell, embed or vocabulary, hidden)
     first = embedded(first, vocabulary, embed) if embed else one_hot(first, vocabulary)
-    above = [make(hidden, hidden) for _ in range(layers - 1)]
-    body = stack(first, *above, dropout_rate=dropout, residual=residual)
+    above = [build(cell, hidden, hidden) for _ in range(layers - 1)]
+    options = {"dropout_rate": dropout, "residual": residual, "segment": segment or None}
+    body = stack(first, *above, **options)
     return recurrent(body, dense(hidden, vocabulary), dropout_rate=dropout)
 
 

@@ -16,7 +16,7 @@ AXIS = "devices"
 
 
 def choose(asked: str, lanes: int) -> tuple[int, str | None]:
-    """How many devices to use, and a line to say aloud where that is not what was asked.
+    """How many devices to use, and a line to say aloud where the number was left open.
 
     asked: a number, or "all" for the largest number of local devices that divides the lanes.
     BadInput where there are fewer devices, or the number does not divide the lanes.
@@ -24,8 +24,8 @@ def choose(asked: str, lanes: int) -> tuple[int, str | None]:
     here = jax.local_device_count()
     if asked == "all":
         count = max(n for n in range(1, here + 1) if lanes % n == 0)
-        note = f"{count} of {here} devices: {lanes} lanes are not divided by more"
-        return count, note if count < here else None
+        why = "" if count == here else f": {lanes} lanes are not divided by more"
+        return count, f"{count} of {here} devices{why}"
     if not asked.isdecimal() or int(asked) < 1:
         raise BadInput(f"--devices {asked}: give a number from 1 up, or all")
     count = int(asked)
@@ -53,7 +53,7 @@ def data_parallel(
 ) -> Callable[[TrainState, Any, Any], tuple[TrainState, Metrics]]:
     """``(state, batches, count) -> (state, metrics)`` with the lanes over `devices` devices.
 
-    steps: as `train.make_steps` makes it; the state that comes in is used up (donated).
+    steps: as `train.make_steps` makes it. The state that comes in may be used up (donated).
     """
     if devices == 1:
         return jax.jit(steps, donate_argnums=0)

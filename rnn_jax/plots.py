@@ -12,7 +12,7 @@ def curves(
     rows: Sequence[dict[str, Any]],
     *,
     train: str = "loss",
-    valid: str = "valid_loss",
+    valid: str = "valid",
     unit: str = "character",
     title: str = "",
 ) -> bytes | None:

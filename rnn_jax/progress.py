@@ -27,7 +27,6 @@ class Progress:
         self._last: tuple[Any, dict[str, Any]] | None = None
         # (time, step, tokens); the first entry is made by the first update, after compiling.
         self._marks: deque[tuple[float, int, int]] = deque()
-        self._first: tuple[float, int, int] | None = None
         self._shown_at = -math.inf
         self._bar: Any = None
 
@@ -54,7 +53,6 @@ class Progress:
         now = time.monotonic()
         self._step, self._tokens, self._last = step, self._tokens + tokens, (loss, more)
         self._marks.append((now, step, self._tokens))
-        self._first = self._first or self._marks[0]
         while len(self._marks) > 2 and self._marks[1][0] < now - _WINDOW:
             self._marks.popleft()
         if self._due(now):
@@ -73,11 +71,6 @@ class Progress:
         from rich.text import Text
 
         self._bar.console.print(Text(safe), soft_wrap=True)
-
-    @property
-    def tokens_per_second(self) -> float | None:
-        """Tokens a second over all updates but the first, whose time is mostly compiling."""
-        return None if not self._first else _speed(self._first, self._marks[-1], 2)
 
     def _due(self, now: float) -> bool:
         if self._bar:

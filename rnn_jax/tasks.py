@@ -18,7 +18,7 @@ class Batch(NamedTuple):
     """One chunk of every lane, lanes first; a Task makes NumPy arrays.
 
     inputs, targets: [B, T, ...]. weights [B, T]: the loss looks here (0 where masked, but 0 does
-    not mean masked); None is 1 everywhere. mask [B, T]: this step exists; None is all of them.
+    not mean masked); None is 1 wherever there is a step. mask [B, T]: this step exists; None: all.
     fresh: [B], the carry restarts before the chunk, or [B, T], before that step; True at a run's
     first step, so that a learned h_0 gets its gradient.
     """

@@ -15,6 +15,7 @@ import numpy as np
 import optax
 from jax import lax
 
+from rnn_jax.bptt import select
 from rnn_jax.models import Model
 from rnn_jax.tasks import Batch, Task
 
@@ -51,13 +52,16 @@ def create(
     *,
     average: bool = False,
 ) -> TrainState:
-    """The state at step 0; average: keep a moving average of the parameters."""
+    """The state at step 0; average: keep a moving average of the parameters.
+
+    The params are copied, for the first update may write over the buffers it is given.
+    """
+    params = jax.tree.map(jnp.array, params)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
         opt_state=optimizer.init(params),
         carry=model.start(params, lanes),
-        # A copy: the first update may write over the buffer it is given.
         average=jax.tree.map(jnp.array, params) if average else (),
         skipped=jnp.zeros((), jnp.int32),
     )
@@ -81,11 +85,12 @@ def summed_loss(
         params, carry, steps.inputs, mask=steps.mask, fresh=steps.fresh, keys=keys
     )
     each = loss(ys, steps.targets)
-    if steps.weights is None:
+    weights = steps.mask if steps.weights is None else steps.weights
+    if weights is None:
         return each.sum(), (jnp.asarray(each.size, each.dtype), carry)
+    weights = weights.astype(each.dtype)
     # Where, not times: what the loss does not look at may be anything, also NaN.
-    each = jnp.where(steps.weights > 0, each * steps.weights, 0)
-    return each.sum(), (steps.weights.sum().astype(each.dtype), carry)
+    return jnp.where(weights != 0, each * weights, 0).sum(), (weights.sum(), carry)
 
 
 def make_step(
@@ -156,12 +161,7 @@ def _updated(state: TrainState, optimizer: Any, bars: Any, decay: float) -> Trai
 def _restart_broken(carry: Any, start: Any) -> Any:
     """Lanes with a value that is not finite go back to start; every leaf [B, ...]."""
     flat = [jnp.isfinite(a).reshape(a.shape[0], -1).all(1) for a in jax.tree.leaves(carry)]
-    sound = jnp.stack(flat).all(0)
-
-    def pick(a: Array, b: Array) -> Array:
-        return jnp.where(sound.reshape(-1, *[1] * (a.ndim - 1)), a, b)
-
-    return jax.tree.map(pick, carry, start)
+    return select(jnp.stack(flat).all(0), carry, start)
 
 
 def make_steps(step: Callable) -> Callable[..., tuple[TrainState, Metrics]]:

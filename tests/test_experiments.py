@@ -155,6 +155,17 @@ def test_init_starts_a_new_run_from_a_runs_weights(capsys, text, tmp_path):
     assert leaf_digests(a) == leaf_digests(b)
 
 
+def test_the_weights_that_made_the_value_are_kept(capsys, text, tmp_path, monkeypatch):
+    """The best evaluation comes early and at a step that saving alone would pass over."""
+    losses = iter([3.0, 1.0, 2.0, 2.5, 2.4, 2.3])
+    monkeypatch.setattr("rnn_jax.fit.make_evaluate", lambda *_: lambda weights: next(losses))
+    flags = ("--steps", "40", "--eval-every", "7", "--save-every", "40")
+    result = train(capsys, text, tmp_path / "run", *flags)
+    opened = runs.open(tmp_path / "run")
+    assert (opened.step, opened.metric) == (14, 1.0)
+    assert (result["value"], result["last"]) == (1.0, 2.3)
+
+
 def test_a_cell_of_the_users_own_needs_no_edit_here(capsys, text, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     cell = ("--cell", "test_unroll:peephole_lstm")

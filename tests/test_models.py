@@ -41,9 +41,9 @@ def test_embedded_cell_is_the_cell_on_rows_of_the_table(key, tokens):
         return jnp.sum(jnp.sin(ys))
 
     got, bars = jax.value_and_grad(lambda w: loss(w, read, reader))(w)
-    want, (R_bar, w_bar) = jax.value_and_grad(
-        lambda R, w: loss(w, R[read], cell), argnums=(0, 1)
-    )(w["R"], w["cell"])
+    want, (R_bar, w_bar) = jax.value_and_grad(lambda R, w: loss(w, R[read], cell), argnums=(0, 1))(
+        w["R"], w["cell"]
+    )
     np.testing.assert_allclose(got, want, rtol=1e-6)
     for a, b in zip(jax.tree.leaves(bars), jax.tree.leaves((R_bar, w_bar)), strict=True):
         np.testing.assert_allclose(a, b, atol=2e-6)

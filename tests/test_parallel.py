@@ -126,7 +126,7 @@ def test_step_broken_on_one_device_is_skipped_on_all() -> None:
 
 
 def test_all_takes_the_largest_number_that_divides_and_says_so() -> None:
-    assert choose("all", 8) == (4, None)
+    assert choose("all", 8) == (4, "4 of 4 devices")
     for lanes, want in [(6, 3), (2, 2), (7, 1)]:
         count, note = choose("all", lanes)
         assert count == want

@@ -333,7 +333,6 @@ def test_plain_progress_is_a_few_lines_with_the_numbers(monkeypatch, capsys):
     shown = [line for line in lines if line.startswith("step")]
     assert 15 <= len(shown) <= 22
     assert shown[-1] == "step 100/100  loss 0.693  1.000 bits/character  50 characters/s  0:00 left"
-    assert progress.tokens_per_second == 50.0
 
 
 def test_the_bar_leaves_text_as_it_is(monkeypatch):

@@ -86,9 +86,11 @@ class LanguageSettings(Settings):
     lanes: int
     """lanes B, the texts read side by side (also --batch-size)"""
     dropout: float = 0.0
-    """share of the activations dropped between layers"""
+    """share of the activations dropped between layers and before the read-out"""
     corpus: tuple[str, ...] = ()
     """text files (UTF-8, also .gz) or hub:NAME; if none Python's own standard library"""
+    column: str = "text"
+    """the column of a hub data set that holds the text"""
     alphabet: Literal["characters", "bytes"] = "characters"
     """what one symbol is"""
     split: Literal["tail", "streams"] = "tail"

@@ -3,7 +3,7 @@
 from rnn_jax.cells.core import Cell, Gate, gated
 from rnn_jax.cells.gru import cho_gru, gru
 from rnn_jax.cells.lstm import lstm
-from rnn_jax.cells.named import CELLS, constructor, from_flax
+from rnn_jax.cells.named import CELLS, build, constructor, from_flax
 from rnn_jax.cells.tokens import embedded, one_hot
 from rnn_jax.cells.vanilla import PHI, Phi, vanilla
 
@@ -13,6 +13,7 @@ __all__ = [
     "Cell",
     "Gate",
     "Phi",
+    "build",
     "cho_gru",
     "constructor",
     "embedded",

@@ -83,6 +83,8 @@ def gated(
     gate: Gate,
 ) -> Cell:
     """A Cell whose step follows from its gate: ``gate.forward(p, carry, z, h W_hh + b_hh)``."""
+    if (gate.factors is None) != (gate.back is None):
+        raise ValueError("a gate has both factors and back, or neither")
 
     def step(w: Params, carry: Carry, z: Array) -> tuple[Carry, Array]:
         r = recurrent_product(gate, w, gate.hidden(carry))

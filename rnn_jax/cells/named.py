@@ -39,6 +39,7 @@ CELLS: dict[str, Callable[[int, int], Cell]] = {
     "tanh": vanilla,
     "relu": functools.partial(vanilla, phi="relu"),
     "identity": functools.partial(vanilla, phi="identity"),
+    "threshold": functools.partial(vanilla, phi="threshold"),
     "gru": gru,
     "cho_gru": cho_gru,
     "lstm": lstm,
@@ -56,6 +57,21 @@ def constructor(name: str) -> Callable[[int, int], Cell]:
     if not colon:
         raise BadInput(f"no cell {name!r}; use {', '.join(CELLS)} or module:constructor")
     try:
-        return getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise BadInput(f"cell {name!r} cannot be had: {error}") from error
+        found = getattr(importlib.import_module(module), function)
+    except Exception as error:  # the module is the user's, and may fail in any way
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise BadInput(f"cell {name!r} cannot be had: {reason}") from error
+    if not callable(found):
+        raise BadInput(f"cell {name!r} is no function (inputs, hidden) -> Cell")
+    return found
+
+
+def build(name: str, inputs: int, hidden: int) -> Cell:
+    """The cell called `name` with X inputs and H hidden units; BadInput where it is none."""
+    try:
+        cell = constructor(name)(inputs, hidden)
+    except TypeError as error:
+        raise BadInput(f"cell {name!r} is not made from (inputs, hidden): {error}") from error
+    if not isinstance(cell, Cell):
+        raise BadInput(f"cell {name!r} made a {type(cell).__name__}, not an rnn_jax Cell")
+    return cell

@@ -87,10 +87,13 @@ def read(corpus: Sequence[str] = (), alphabet: str = "characters", column: str =
 
 
 def _book(raw: bytes) -> bytes:
-    """What stands between Project Gutenberg's two marker lines; the same bytes without them."""
-    begin = re.search(rb"^\*\*\* ?START OF TH[EI]S? PROJECT GUTENBERG[^\n]*\n", raw, re.MULTILINE)
-    end = re.search(rb"^\*\*\* ?END OF TH[EI]S? PROJECT GUTENBERG", raw, re.MULTILINE)
-    return raw[begin.end() : end.start()] if begin and end and begin.end() < end.start() else raw
+    """What stands between Project Gutenberg's two marker lines, if there is one pair."""
+    start = rb"^\*\*\* ?START OF TH[EI]S? PROJECT GUTENBERG[^\n]*\n"
+    begins = list(re.finditer(start, raw, re.MULTILINE))
+    ends = list(re.finditer(rb"^\*\*\* ?END OF TH[EI]S? PROJECT GUTENBERG", raw, re.MULTILINE))
+    if len(begins) != 1 or len(ends) != 1:  # several books in a file are left to their owner
+        return raw
+    return raw[begins[0].end() : ends[0].start()]
 
 
 def _describe(entries: tuple[str, ...], files: int, books: int) -> str:

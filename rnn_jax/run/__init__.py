@@ -9,7 +9,7 @@ Training writes a run, everything else opens it:
     open("runs/a").params
 """
 
-from rnn_jax.run.checkpoints import Restored
+from rnn_jax.run.checkpoints import Restored, steps
 from rnn_jax.run.manifest import environment, new_manifest
 from rnn_jax.run.opened import OpenedRun
 from rnn_jax.run.opened import open_run as open
@@ -27,4 +27,5 @@ __all__ = [
     "new_manifest",
     "open",
     "start_or_resume",
+    "steps",
 ]

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,6 +48,7 @@ def new_manifest(
         "vocabulary": vocabulary,
         "data": data or {},
         **environment(),
+        "command": sys.argv,
         "created": now(),
     }
     return json.loads(json.dumps(told, default=str))
@@ -166,7 +168,7 @@ def changes(found: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
         for name, value in asked["config"].items()
         if value != found["config"].get(name)
     }
-    skipped = {"config", "created", "resumed", "identity"}
+    skipped = {"config", "created", "resumed", "identity", "command"}
     return told | {
         name: value
         for name, value in asked.items()
