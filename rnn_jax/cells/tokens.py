@@ -46,7 +46,7 @@ def one_hot(cell: Cell, vocabulary: int) -> Cell:
 
     A one-hot vector is ``sqrt(V)`` times shorter than the vector of V numbers of unit size that
     an initial W_xh is drawn for; without making up for it the cell hardly hears its input, and
-    learns several times more slowly. Cells that keep no W_xh under that name stay as they are.
+    learns more slowly at first. Cells that keep no W_xh under that name stay as they are.
     """
 
     def init(key: Array) -> Params:
