@@ -47,7 +47,7 @@ class Config(cli.LanguageSettings):
     }
     NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"prompt", "sample_length"})
 
-    steps: int = 3000
+    steps: int = 2400
     """updates in total; a resumed run goes on up to here"""
     lr: float = 3e-3
     """learning rate"""
@@ -61,9 +61,9 @@ class Config(cli.LanguageSettings):
     """lanes B, texts read side by side (also --batch-size)"""
     log_every: int = 10
     """steps between two lines of metrics"""
-    eval_every: int = 750
+    eval_every: int = 600
     """steps between two evaluations, each with a sample; the best of them is the run's value"""
-    save_every: int = 750
+    save_every: int = 600
     """steps between two checkpoints"""
     embed: int = 128
     """size of an embedding of the characters; 0 reads them one-hot (a lookup in W_xh)"""
