@@ -11,17 +11,17 @@ commands and seeds, is in experiments/results/char_lm.json.
 
 import dataclasses
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from experiments import cli
+from experiments import cli, language
 from rnn_jax.errors import BadInput
 
 if TYPE_CHECKING:  # JAX is imported inside the functions, so that --help answers at once
     import optax
 
-    from rnn_jax.data.text import Corpus, Vocabulary
+    from rnn_jax.data.text import Vocabulary
 
 QUICK = {
     "cell": "gru",
@@ -37,15 +37,14 @@ QUICK = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(cli.LanguageSettings):
+class Config(language.WritingSettings, cli.LanguageSettings):
     """Defaults: a recipe that writes plausible code after 2 to 4 minutes on two cores."""
 
     RANGES: ClassVar[Mapping[str, str]] = {
-        **{"embed": "[0, inf)", "valid": "(0, 0.5]", "test": "[0, 0.5]", "lr_decay": "(0, 1]"},
+        **{"embed": "[0, inf)", "segment": "[0, inf)", "lr_decay": "(0, 1]"},
+        "weight_decay": "[0, inf)",
         **{"decay_after": "[1, inf)", "horizon": "[0, inf)", "average": "[0, 1)"},
-        **{"sample_length": "[1, inf)", "segment": "[0, inf)"},
     }
-    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"prompt", "sample_length"})
 
     steps: int = 2400
     """updates in total; a resumed run goes on up to here"""
@@ -75,24 +74,18 @@ class Config(cli.LanguageSettings):
     """rmsprop is char-rnn's: smoothing 0.95, and 1e-8 added to the root, not under it"""
     clip_by: Literal["norm", "value"] = "norm"
     """what --clip bounds: the norm of the gradient of the mean loss, or each of its entries"""
+    weight_decay: float = 0.0
+    """share of the weights, times the learning rate, that Adam takes off at each step (AdamW)"""
     lr_decay: float = 1.0
     """factor on the learning rate after each epoch from --decay-after on"""
     decay_after: int = 10
     """epochs at the full learning rate"""
     horizon: int = 0
     """steps over which the learning rate falls to zero along a cosine; 0 is off"""
-    average: float = 0.0
+    average: float = 0.99
     """evaluate and keep a moving average of the weights with this decay; 0 is off"""
-    valid: float = 0.1
-    """part of the text that validates; char-rnn's streams have their own"""
-    test: float = 0.0
-    """last part of the text, scored once at the end by the best weights (--split tail)"""
     init: str = ""
     """a run to take the first weights from; the vocabulary must be the same"""
-    prompt: str = "\n"
-    """what the samples go on from"""
-    sample_length: int = 400
-    """characters in each sample"""
 
 
 def schedule(config: Config, epoch_steps: int) -> "optax.Schedule":
@@ -117,31 +110,19 @@ def optimizer(config: Config, epoch_steps: int) -> "optax.GradientTransformation
     clip = by(config.clip) if config.clip else optax.identity()
     rate = schedule(config, epoch_steps)
     if config.optimizer == "adam":
-        return optax.chain(clip, optax.adam(rate))
+        return optax.chain(
+            clip, optax.adamw(rate, weight_decay=config.weight_decay, mask=_matrices)
+        )
+    if config.weight_decay:
+        raise BadInput("--weight-decay goes with --optimizer adam; char-rnn's rmsprop has none")
     return optax.chain(clip, optax.rmsprop(rate, decay=0.95, eps=1e-8, eps_in_sqrt=False))
 
 
-def writer(config: Config, model: Any, vocabulary: "Vocabulary") -> Callable[[int, Any], tuple]:
-    """``(step, weights) -> (header, text)``: every stage from the same prompt and the same key."""
+def _matrices(params: Any) -> Any:
+    """What weight decay is for: matrices, and no biases."""
     import jax
 
-    from rnn_jax import decode
-
-    if not config.prompt:
-        raise BadInput("--prompt is empty; give at least one character")
-    if unseen := vocabulary.unseen(config.prompt):
-        print(f"note: not in the training text, read as unknown: {unseen!r}", file=sys.stderr)
-    prompt = vocabulary.encode(config.prompt)[None]
-
-    def show(step: int, weights: Any) -> tuple[str, str]:
-        tokens, _ = decode.generate(
-            *(model, weights, prompt, jax.random.key(config.seed), config.sample_length),
-            forbid=vocabulary.unknown,
-        )
-        stage = "at first" if step == 0 else f"after {step} steps"
-        return stage, config.prompt + vocabulary.decode(tokens[0])
-
-    return show
+    return jax.tree.map(lambda a: a.ndim > 1, params)
 
 
 def starting_weights(config: Config, vocabulary: "Vocabulary") -> Any:
@@ -172,16 +153,9 @@ def model_spec(config: Config, vocabulary: int) -> dict[str, Any]:
 
 def run(config: Config) -> dict[str, Any]:
     """Train, and report validation loss in nats per character; best of all evaluations."""
-    from rnn_jax.data import sources, text
+    corpus = language.read(config)  # before JAX takes its time
+    from rnn_jax import fit, models, tasks
 
-    source = sources.read(
-        config.corpus, config.alphabet, config.column
-    )  # before JAX takes its time
-    from rnn_jax import fit, models, scores, tasks
-    from rnn_jax.run import new_manifest
-
-    corpus = text.load(source, config.alphabet, config.split, config.valid, config.test)
-    print(corpus.describe(), file=sys.stderr)
     task = tasks.next_token(corpus, config.lanes, config.bptt)
     spec = model_spec(config, len(corpus.vocabulary))
     recipe = fit.Recipe(
@@ -192,31 +166,7 @@ def run(config: Config) -> dict[str, Any]:
         average=config.average,
         params=starting_weights(config, corpus.vocabulary),
     )
-    manifest = new_manifest(
-        *("char_lm", dataclasses.asdict(config), list(cli.identity(config))),
-        model=spec,
-        vocabulary=corpus.vocabulary.to_json(),
-        data=corpus.record,
-    )
-    folder, show = Path(config.out), writer(config, recipe.model, corpus.vocabulary)
-    unit = "bytes" if config.alphabet == "bytes" else "characters"
-    outcome = fit.fit(folder, manifest, recipe, config, show, unit=unit)
-    return {
-        **scores.language(outcome.best, corpus),
-        "last": outcome.last,
-        **test_score(recipe, corpus, folder),
-        **fit.result(outcome, folder),
-    }
-
-
-def test_score(recipe: Any, corpus: "Corpus", folder: Path) -> dict[str, float]:
-    """Nats per character of the test part by the best weights, where there is a test part."""
-    if corpus.test is None:
-        return {}
-    from rnn_jax import run, tasks, train
-
-    task = recipe.task._replace(valid=tasks.held_out(corpus.test))
-    return {"test": train.make_evaluate(recipe.model, task)(run.open(folder, trust=True).params)}
+    return language.train("char_lm", config, corpus, spec, recipe)
 
 
 def main(argv: list[str] | None = None) -> int:

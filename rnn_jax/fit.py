@@ -20,10 +20,10 @@ from rnn_jax.tasks import Task
 from rnn_jax.train import Metrics, TrainState, batches, create, make_evaluate, make_step, make_steps
 
 # As many steps go into one dispatch as fit in about this many seconds: enough to hide the cost of
-# dispatching, few enough that the display lives and Ctrl-C is heard. Never more than _ROOM, for
-# the CPU's collectives can deadlock behind a long queue.
+# dispatching, few enough that the display lives and Ctrl-C is heard. Never more than _MOST, for
+# the CPU's collectives can deadlock behind a long queue, nor than take _BYTES.
 _DISPATCH_SECONDS = 0.2
-_ROOM = 32
+_MOST, _BYTES = 32, 2**26
 
 
 class Intervals(Protocol):
@@ -65,7 +65,10 @@ class Recipe(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """Where a run stands: its best and its last validation loss [nats], and this command's cost."""
+    """Where a run stands: its best and last validation loss [nats], and its cost in seconds.
+
+    seconds: of all commands up to the last save; tokens_per_second: of this one.
+    """
 
     state: TrainState
     best: float
@@ -78,6 +81,7 @@ class _Pace:
     """How long a step takes, without the first dispatch, whose time is mostly compiling."""
 
     def __init__(self) -> None:
+        self.began = time.monotonic()
         self.dispatches, self.steps, self.seconds = 0, 0, 0.0
 
     def add(self, steps: int, seconds: float) -> None:
@@ -85,14 +89,14 @@ class _Pace:
             self.steps, self.seconds = self.steps + steps, self.seconds + seconds
         self.dispatches += 1
 
-    def count(self, step: int, config: Intervals) -> int:
+    def count(self, step: int, config: Intervals, room: int) -> int:
         """Steps for the next dispatch, never past a step at which something else is due."""
         edges = (config.eval_every, config.save_every)
         until = min(config.steps - step, *(every - step % every for every in edges))
         if not self.steps:
             return 1
         fitting = int(_DISPATCH_SECONDS * self.steps / max(self.seconds, 1e-9))
-        return max(1, min(until, fitting, _ROOM))
+        return max(1, min(until, fitting, room))
 
 
 def weights(state: TrainState) -> Any:
@@ -124,11 +128,13 @@ def fit(
     first step and after every evaluation. BadInput before anything is written; Stopped after a
     signal, once the state is saved.
     """
-    began, pace = time.monotonic(), _Pace()
+    pace = _Pace()
     devices, note = parallel.choose(config.devices, recipe.task.lanes)
     manifest = {**manifest, "weights": "average" if recipe.average else "params"}
     run, restored = start_or_resume(folder, manifest, jax.eval_shape(recipe.start))
     state = restored.state if restored else recipe.start()
+    if restored:
+        pace.began -= restored.extra.get("seconds", 0.0)
     with run, Signals() as signals, Progress(config.steps, int(state.step), unit) as progress:
         if note:
             progress.note(note)
@@ -142,12 +148,18 @@ def fit(
     last = [row["valid"] for row in run.rows if "valid" in row][-1:] or [None]
     speed = recipe.task.tokens * pace.steps / pace.seconds if pace.steps else None
     best, last = _best(run), math.nan if last[0] is None else last[0]
-    return Outcome(state, best, last, time.monotonic() - began, speed)
+    return Outcome(state, best, last, time.monotonic() - pace.began, speed)
 
 
 def _best(run: Run) -> float:
     """The lowest validation loss so far; infinite before the first."""
     return min((row["valid"] for row in run.rows if row.get("valid") is not None), default=math.inf)
+
+
+def _room(task: Task) -> int:
+    """The largest number of batches for one dispatch."""
+    bytes_each = sum(np.asarray(a).nbytes for a in jax.tree.leaves(task.batch(0)))
+    return max(1, min(_MOST, _BYTES // max(bytes_each, 1)))
 
 
 def _loop(
@@ -160,14 +172,15 @@ def _loop(
 ) -> TrainState:
     run, progress, signals, _ = outside
     task, step = recipe.task, int(state.step)
+    room = _room(task)
     advance = parallel.data_parallel(recipe.steps(), devices)
     evaluate = make_evaluate(recipe.model, task)
     if step == 0:
         _show(outside, step, state)
     while step < config.steps and signals.stop is None:
-        count = pace.count(step, config)
+        count = pace.count(step, config, room)
         before = time.monotonic()
-        state, metrics = advance(state, batches(task, step, count, _ROOM), np.int32(count))
+        state, metrics = advance(state, batches(task, step, count, room), np.int32(count))
         metrics = Metrics(*(np.asarray(each)[:count] for each in metrics))
         pace.add(count, time.monotonic() - before)
         step += count
@@ -181,7 +194,8 @@ def _loop(
             _show(outside, step, state)
         # The best weights are always on the disk: they are what the run is opened with.
         if best or step % config.save_every == 0 or step == config.steps or signals.stop:
-            run.save(step, state, metric=valid)
+            seconds = time.monotonic() - pace.began
+            run.save(step, state, metric=valid, extra={"seconds": seconds})
     return state
 
 

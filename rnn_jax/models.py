@@ -12,6 +12,7 @@ from rnn_jax.cells import Cell, build, embedded, one_hot
 from rnn_jax.errors import BadInput
 from rnn_jax.layers import Layer, dense, dropout
 from rnn_jax.unroll import unroll
+from rnn_jax.windows import perceptron, window
 
 Array = jax.Array
 
@@ -132,7 +133,21 @@ def language_model(
     return recurrent(body, dense(hidden, vocabulary), dropout_rate=dropout)
 
 
-BUILDERS: dict[str, Callable[..., Model]] = {"language_model": language_model}
+def window_model(
+    vocabulary: int, context: int, embed: int, hidden: int, skip: bool = False
+) -> Model:
+    """Tokens [T, B] to logits [T, B, V] of the next token, from the last `context` tokens alone.
+
+    embed, hidden, skip: as in `windows.perceptron`.
+    """
+    out = perceptron(vocabulary, context, embed, hidden, skip)
+    return recurrent(stack(window(context, padding=vocabulary)), out)
+
+
+BUILDERS: dict[str, Callable[..., Model]] = {
+    "language_model": language_model,
+    "window_model": window_model,
+}
 
 
 def from_spec(spec: dict, *, trust: bool = False) -> Model:

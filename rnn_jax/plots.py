@@ -69,3 +69,26 @@ def _to_bits(nats: Any) -> Any:
 
 def _to_nats(bits: Any) -> Any:
     return bits * math.log(2)
+
+
+def ladder(rungs: Sequence[tuple[str, float]], unit: str, title: str = "") -> bytes:
+    """Models from top to bottom, each with its score in `unit` (lower is better), as a PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 1.2 + 0.3 * len(rungs)), layout="constrained", dpi=130)
+    axes = figure.subplots()
+    names, values = zip(*rungs, strict=True)
+    places = range(len(names))
+    axes.hlines(places, 0, values, color="0.75", linewidth=1.5)
+    axes.plot(values, places, "o", color="0.0", markersize=5)
+    for place, value in zip(places, values, strict=True):
+        axes.annotate(
+            f"{value:.3f}", (value, place), (7, 0), textcoords="offset points", va="center"
+        )
+    axes.set(yticks=places, yticklabels=names, xlabel=unit, title=title)
+    axes.set_xlim(0, max(values) * 1.12)
+    axes.invert_yaxis()
+    axes.spines[["top", "right"]].set_visible(False)
+    png = io.BytesIO()
+    figure.savefig(png, format="png")
+    return png.getvalue()

@@ -24,7 +24,7 @@ class Progress:
         self.unit = unit
         self._step = self._lined = start_step
         self._tokens = 0
-        self._last: tuple[Any, dict[str, Any]] | None = None
+        self._loss: Any = None
         # (time, step, tokens); the first entry is made by the first update, after compiling.
         self._marks: deque[tuple[float, int, int]] = deque()
         self._shown_at = -math.inf
@@ -38,20 +38,20 @@ class Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._last and self._lined < self._step:
+        if self._loss is not None and self._lined < self._step:
             self._show(time.monotonic())
         if self._bar:
             self._bar.stop()
             self._bar = None
 
-    def update(self, step: int, loss: Any, tokens: int, **more: Any) -> None:
+    def update(self, step: int, loss: Any, tokens: int) -> None:
         """Says that ``step`` steps are done; ``tokens`` is what was read since the last update.
 
-        ``loss`` [nats per token] and the values of ``more`` may be arrays still being computed:
-        they are looked at only when they are shown.
+        ``loss`` [nats per token] may be an array still being computed: it is looked at only when
+        it is shown.
         """
         now = time.monotonic()
-        self._step, self._tokens, self._last = step, self._tokens + tokens, (loss, more)
+        self._step, self._tokens, self._loss = step, self._tokens + tokens, loss
         self._marks.append((now, step, self._tokens))
         while len(self._marks) > 2 and self._marks[1][0] < now - _WINDOW:
             self._marks.popleft()
@@ -89,10 +89,8 @@ class Progress:
 
     def _text(self) -> str:
         """``loss 1.532  2.210 bits/character  118k characters/s  1:12 left``."""
-        loss, more = self._last
-        nats = float(loss)
+        nats = float(self._loss)
         words = [f"loss {nats:.3f}", f"{nats / math.log(2):.3f} bits/{self.unit.removesuffix('s')}"]
-        words += [f"{name} {float(value):.4g}" for name, value in more.items()]
         if tokens := _speed(self._marks[0], self._marks[-1], 2):
             words.append(f"{_short(tokens)} {self.unit}/s")
         if steps := _speed(self._marks[0], self._marks[-1], 1):

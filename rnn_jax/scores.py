@@ -7,26 +7,31 @@ import numpy as np
 
 from rnn_jax.data.text import Corpus
 
+_ONE = {"characters": "character", "words": "word", "bytes": "byte"}
+
 
 def language(nats: float, corpus: Corpus) -> dict[str, Any]:
     """An experiment's result from a validation loss of `nats` per symbol.
 
-    Unknown characters are charged what the model gives their symbol; bits per byte are of the
-    validation text's UTF-8. A model of bytes has no bits per character.
+    Bits per character and per byte are of the validation text: an unknown word is charged what
+    the model gives the unknown symbol and the cost of spelling it out, an unknown character the
+    former alone. A model of bytes has no bits per character.
     """
-    bits, raw = nats / math.log(2), corpus.vocabulary.kind == "bytes"
+    kind, width = corpus.vocabulary.kind, corpus.width
+    bits = (nats + width.spelling) / math.log(2)
     return {
-        "metric": f"validation nats per {'byte' if raw else 'character'}",
+        "metric": f"validation nats per {_ONE[kind]}",
         "value": nats,
         "baseline": unigram(corpus),
         "better": "lower",
-        "bits_per_character": None if raw else bits,
-        "bits_per_byte": bits / corpus.bytes_per_character_valid,
+        "perplexity": math.exp(nats) if nats < 700 else math.inf,
+        "bits_per_character": None if kind == "bytes" else bits / width.characters,
+        "bits_per_byte": bits / width.bytes,
         "unknown_rate": corpus.unknown_rate["valid"],
     }
 
 
 def unigram(corpus: Corpus) -> float:
-    """Nats per character of the validation text by the training text's frequencies, add one."""
+    """Nats per symbol of the validation text by the training text's frequencies, add one."""
     counts = 1 + np.bincount(corpus.train.targets, minlength=len(corpus.vocabulary))
     return float(-np.log(counts / counts.sum())[corpus.valid.targets].mean())

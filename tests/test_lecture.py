@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from experiments import hello
+from experiments import hello, lengths, parity, sums
+from rnn_jax.byhand import networks
 
 # What the sampling figure prints for softmax(y_t); it rounds two entries down (.04 as .03, .06 as
 # .05), hence the tolerance of 0.01.
@@ -49,3 +50,33 @@ def test_learned_hello_says_hello(tmp_path):
     result = hello.run(config)
     assert result["says"] == "hello"
     assert result["value"] < 0.05 < result["baseline"]
+
+
+def test_the_summation_network_prints_the_figures_sums():
+    assert sums.figure("summation").tolist() == [2, 1.5, 2.5, 3.5]
+
+
+def test_the_comparison_network_prints_the_figures_probabilities():
+    assert [f"{y:.2f}" for y in sums.figure("comparison")] == ["1.00", "0.92", "0.03"]
+
+
+def test_the_parity_units_give_the_slides_table():
+    # y(t-1), x(t), h1(t), h2(t), y(t)
+    slide = [(0, 0, 0, 0, 0), (0, 1, 0, 1, 1), (1, 0, 0, 1, 1), (1, 1, 1, 1, 0)]
+    assert parity.truth_table() == slide
+
+
+def test_the_parity_network_gives_the_slides_parity_bits():
+    values = parity.unrolled(parity.bits("0101101011"))
+    assert "".join(f"{y:g}" for y in values["y"]) == "0110110010"  # the slide prints 011011 of it
+    # Each parity bit is the XOR of the input and the previous parity bit.
+    x, y = (values[name].astype(int) for name in ("x", "y"))
+    np.testing.assert_array_equal(y, x ^ np.concatenate([[0], y[:-1]]))
+
+
+def test_the_folded_parity_network_gives_the_same_bits():
+    bits = parity.bits("0101101011")
+    looped, folded = networks.parity(), networks.folded_parity()
+    np.testing.assert_array_equal(lengths.outputs(folded, bits), lengths.outputs(looped, bits))
+    # The lecture's W_hh is for vectors that are columns.
+    assert folded.weights["layers"][0]["W_hh"].T.tolist() == [[-1, 1], [-1, 1]]

@@ -153,7 +153,7 @@ def test_a_name_too_long_is_refused():
 
 
 def test_an_alphabet_that_is_not_known_is_refused():
-    assert "use characters or bytes" in refusal((), alphabet="words")
+    assert "use characters, words, bytes" in refusal((), alphabet="letters")
 
 
 # ---- the hub

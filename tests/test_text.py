@@ -15,6 +15,7 @@ from rnn_jax.data.text import (
     ragged,
     split,
     train_part,
+    words,
 )
 from rnn_jax.errors import BadInput
 
@@ -170,7 +171,7 @@ def test_tinyshakespeare_has_its_known_numbers():
     # The well known 90/10: 1,003,854 characters train, 111,540 validate.
     assert len(tail.train.inputs) == 1_003_854 - 1
     assert len(tail.valid.inputs) == 111_540 - 1
-    assert tail.bytes_per_character_valid == 1.0
+    assert tail.width.bytes == 1.0
     assert set(tail.unknown_rate.values()) == {0.0}
 
 
@@ -204,7 +205,7 @@ def test_the_vocabulary_is_of_the_training_part_alone():
     assert corpus.vocabulary.symbols == ("\ufffd", "a", "b")
     assert corpus.vocabulary.decode(corpus.valid.targets) == "\ufffd\ufffd\ufffdbababa"
     assert corpus.unknown_rate == {"train": 0.0, "valid": pytest.approx(3 / 9)}
-    assert corpus.bytes_per_character_valid == pytest.approx((2 + 3 + 4 + 6) / 9)
+    assert corpus.width.bytes == pytest.approx((2 + 3 + 4 + 6) / 9)
     assert corpus.record["steps"] == {"train": 89, "valid": 9}
     assert corpus.record["vocabulary"] == 3
     assert corpus.record["digest"] == source(text).record()["digest"]
@@ -226,10 +227,65 @@ def test_bytes_need_no_vocabulary_of_their_own():
     corpus = load(source(text), alphabet="bytes", valid=0.25, test=0.1)
     assert len(corpus.vocabulary) == 256
     assert bytes(corpus.train.inputs.astype(np.uint8)) == text[: len(corpus.train.inputs)]
-    assert corpus.bytes_per_character_valid == 1.0
+    assert corpus.width.bytes == 1.0
     assert corpus.unknown_rate == {"train": 0.0, "valid": 0.0, "test": 0.0}
     with pytest.raises(BadInput, match="--alphabet characters"):
         load(source(text))
+
+
+# ---- words
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("the fat cat", ["the", " fat", " cat"]),
+        ("Don't go, he said.", ["Don't", " go", ",", " he", " said", "."]),
+        ("a  =  x_1\n\n    b", ["a", " ", " =", " ", " x_1", "\n", "\n", "   ", " b"]),
+        (" \t (é-è) ", [" ", "\t", " (", "é", "-", "è", ")", " "]),
+        ("", []),
+    ],
+)
+def test_words_are_pieces_that_make_up_the_text(text, pieces):
+    assert words(text) == pieces
+    assert "".join(pieces) == text
+
+
+def test_any_text_is_the_sum_of_its_words():
+    numbers = np.random.default_rng(0).integers(1, 0x500, 5000)
+    text = "".join(chr(n) if n % 3 else " " for n in numbers)
+    assert "".join(words(text)) == text
+
+
+def test_words_seen_once_in_training_are_unknown():
+    corpus = load(source("the cat the dog a cat and " * 2 + "once the sly cat"), "words", valid=0.2)
+    symbols = corpus.vocabulary.symbols
+    assert symbols[:3] == ("\ufffd", " cat", " the") and corpus.vocabulary.kind == "words"
+    assert " sly" not in symbols and " once" not in symbols
+    assert corpus.unknown_rate["valid"] > 0
+    again = Vocabulary.from_json(json.loads(json.dumps(corpus.vocabulary.to_json())))
+    assert again == corpus.vocabulary
+    assert again.decode(again.encode(" the cat")) == " the cat"
+    assert again.unseen(" the sly cat") == " sly"
+
+
+def test_words_have_the_width_and_the_spelling_of_the_validation_text():
+    text = "é b c " * 30 + "é b zz c b é"
+    corpus = load(source(text), "words", valid=12 / len(text))
+    # Validation is "é b zz c b é": five targets after the first, " zz" alone unknown. Of the
+    # training words only the first, which has no space before it, and the last space are rare.
+    assert len(corpus.valid.targets) == 5
+    assert corpus.width.characters == 11 / 5 and corpus.width.bytes == 12 / 5
+    # Spelling "é" and " ": é 1, space 1, end 2, each and a new one once more: a total of 8.
+    new, space, end = np.log(8) + np.log(0x110000), np.log(8 / 2), np.log(8 / 3)
+    assert corpus.width.spelling == pytest.approx((space + 2 * new + end) / 5)
+
+
+def test_words_have_no_streams():
+    with pytest.raises(BadInput, match="--split streams is for characters"):
+        load(source("a b " * 5000), "words", "streams")
+    with pytest.raises(BadInput, match="fewer than 2 words"):
+        load(source("a" * 100), "words")
 
 
 # ---- lanes

@@ -11,16 +11,22 @@ experiment is a file with a docstring, a ``Config``, a ``QUICK`` (what ``--quick
 from experiments.cli.command import guard, main, result_line
 from experiments.cli.flags import nearest, parse
 from experiments.cli.settings import (
+    CommonSettings,
     LanguageSettings,
+    RecurrentSettings,
     Settings,
+    TextSettings,
     check_ranges,
     folder,
     identity,
 )
 
 __all__ = [
+    "CommonSettings",
     "LanguageSettings",
+    "RecurrentSettings",
     "Settings",
+    "TextSettings",
     "check_ranges",
     "folder",
     "guard",

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import json
-import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -11,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from experiments.cli.flags import parse
-from experiments.cli.settings import Settings, folder
+from experiments.cli.settings import CommonSettings, folder
 from rnn_jax.errors import BadInput, Stopped
+from rnn_jax.plain import plain
 
 RESULT_KEYS = (
     "experiment",
@@ -31,7 +31,7 @@ RESULT_KEYS = (
 
 def main(
     name: str,
-    config_class: type[Settings],
+    config_class: type[CommonSettings],
     run: Callable[[Any], Mapping[str, Any]],
     quick: Mapping[str, Any],
     argv: Sequence[str] | None = None,
@@ -86,21 +86,8 @@ def guard(action: Callable[[], None]) -> int:
 
 def result_line(results: Mapping[str, Any]) -> str:
     """The results as one line of JSON: the contract's keys first, null for NaN and for absence."""
-    return json.dumps(_plain({**dict.fromkeys(RESULT_KEYS), **results}), allow_nan=False)
+    return json.dumps(plain({**dict.fromkeys(RESULT_KEYS), **results}), allow_nan=False)
 
 
 def _say(line: str) -> None:
     print(" ".join(line.split()), file=sys.stderr, flush=True)
-
-
-def _plain(value: Any) -> Any:
-    """Python's own numbers, lists and dicts; what is not finite becomes None."""
-    if hasattr(value, "tolist"):  # arrays and scalars of NumPy and JAX
-        value = value.tolist()
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if isinstance(value, str | int | None) else str(value)

@@ -15,14 +15,35 @@ _LONGEST_TITLE = 80  # characters of a default folder's name
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What every experiment can be told: a field is a flag, its docstring the flag's help.
+class CommonSettings:
+    """What every experiment can be told, also one that trains nothing by steps.
 
-    ``RANGES``, ``NOT_IDENTITY`` and ``ALIASES`` of a subclass add to those of its bases.
+    A field is a flag, its docstring the flag's help. ``RANGES``, ``NOT_IDENTITY`` and ``ALIASES``
+    of a subclass add to those of its bases.
     """
 
     RANGES: ClassVar[Mapping[str, str]] = {  # field: interval, written as in mathematics
         "seed": "[0, 4294967296)",
+    }
+    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset(("quick", "out"))  # may change on resuming
+    ALIASES: ClassVar[Mapping[str, str]] = {}  # a flag's other name: its field
+
+    quick: bool = False
+    """a small setting that learns something checkable in under a minute"""
+    seed: int = 0
+    """where all randomness comes from"""
+    out: str = ""
+    """the run's folder; if empty runs/NAME-<changed flags>"""
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings(CommonSettings):
+    """What every experiment that trains by steps can be told besides."""
+
+    RANGES: ClassVar[Mapping[str, str]] = {
         "steps": "[1, inf)",
         "lr": "(0, inf)",
         "clip": "[0, inf)",
@@ -30,15 +51,10 @@ class Settings:
         "eval_every": "[1, inf)",
         "save_every": "[1, inf)",
     }
-    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset(  # what a resumed run may change
-        ("quick", "steps", "devices", "out", "log_every", "eval_every", "save_every")
+    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset(
+        ("steps", "devices", "log_every", "eval_every", "save_every")
     )
-    ALIASES: ClassVar[Mapping[str, str]] = {}  # a flag's other name: its field
 
-    quick: bool = False
-    """a small setting that learns something checkable in under a minute"""
-    seed: int = 0
-    """where all randomness comes from"""
     steps: int
     """updates in total: a run that is resumed goes on up to here"""
     lr: float
@@ -47,8 +63,6 @@ class Settings:
     """largest norm of the gradient; 0 is off"""
     devices: str = "1"
     """how many devices share the lanes: a number, or all"""
-    out: str = ""
-    """the run's folder; if empty runs/NAME-<changed flags>"""
     log_every: int
     """steps between two rows of metrics"""
     eval_every: int
@@ -57,14 +71,14 @@ class Settings:
     """steps between two checkpoints"""
 
     def __post_init__(self) -> None:
-        check_ranges(self)
+        super().__post_init__()
         if not re.fullmatch("all|[1-9][0-9]*", self.devices):
             raise BadInput(f"--devices {self.devices}: must be a number from 1 up, or all")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LanguageSettings(Settings):
-    """What every language model can be told besides."""
+class RecurrentSettings(Settings):
+    """What every recurrent network can be told besides."""
 
     RANGES: ClassVar[Mapping[str, str]] = {
         "layers": "[1, inf)",
@@ -87,14 +101,31 @@ class LanguageSettings(Settings):
     """lanes B, the texts read side by side (also --batch-size)"""
     dropout: float = 0.0
     """share of the activations dropped between layers and before the read-out"""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TextSettings(CommonSettings):
+    """Which text is read and what of it is held out; goes beside any of the others."""
+
+    RANGES: ClassVar[Mapping[str, str]] = {"valid": "(0, 0.5]", "test": "[0, 0.5]"}
+
     corpus: tuple[str, ...] = ()
     """text files (UTF-8, also .gz) or hub:NAME; if none Python's own standard library"""
     column: str = "text"
     """the column of a hub data set that holds the text"""
-    alphabet: Literal["characters", "bytes"] = "characters"
+    alphabet: Literal["characters", "words", "bytes"] = "characters"
     """what one symbol is"""
     split: Literal["tail", "streams"] = "tail"
     """what is held out: the last part of the corpus, or char-rnn's streams"""
+    valid: float = 0.1
+    """part of the text that validates; char-rnn's streams have their own"""
+    test: float = 0.0
+    """last part of the text, scored once at the end by the best weights (--split tail)"""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LanguageSettings(TextSettings, RecurrentSettings):
+    """What every recurrent language model can be told besides."""
 
 
 def gathered(config_class: type, name: str) -> Any:
@@ -125,14 +156,14 @@ def check_ranges(settings: Any) -> None:
             raise BadInput(f"{flag(name)} {value}: must be {must}")
 
 
-def identity(config: Settings) -> dict[str, Any]:
+def identity(config: CommonSettings) -> dict[str, Any]:
     """The fields that make a run this run and no other, as JSON would give them back."""
     leave_out = gathered(type(config), "NOT_IDENTITY")
     names = [field.name for field in dataclasses.fields(config) if field.name not in leave_out]
     return json.loads(json.dumps({name: getattr(config, name) for name in names}))
 
 
-def folder(name: str, config: Settings, quick: Mapping[str, Any]) -> Path:
+def folder(name: str, config: CommonSettings, quick: Mapping[str, Any]) -> Path:
     """``--out``, or ``runs/NAME-field=value…`` of what differs from the experiment's defaults.
 
     Two identities never share a folder: where the name cannot show every value whole (a path, a

@@ -16,7 +16,7 @@ from rnn_jax.data.files import read_file
 from rnn_jax.data.hub import read_hub
 from rnn_jax.errors import BadInput
 
-ALPHABETS = ("characters", "bytes")
+ALPHABETS = ("characters", "words", "bytes")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def read(corpus: Sequence[str] = (), alphabet: str = "characters", column: str =
     Raises BadInput for whatever cannot be read; an unreachable hub takes less than 5 seconds.
     """
     if alphabet not in ALPHABETS:
-        raise BadInput(f"--alphabet {alphabet} is not known: use {' or '.join(ALPHABETS)}")
+        raise BadInput(f"--alphabet {alphabet} is not known: use {', '.join(ALPHABETS)}")
     entries = tuple(corpus) or ("stdlib",)
     parts: list[tuple[str, bytes]] = []
     for entry in entries:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
+from rnn_jax.plain import plain
 
 
 class Sample(NamedTuple):
@@ -28,19 +27,6 @@ def write_atomically(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-
-
-def plain(value: Any) -> Any:
-    """A value as JSON has it: arrays as lists or numbers, NaN and infinities as null."""
-    if hasattr(value, "dtype"):
-        value = np.asarray(value).tolist()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return value if isinstance(value, str | int | None) else str(value)
 
 
 def row_line(row: dict[str, Any]) -> str:

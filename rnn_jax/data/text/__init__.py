@@ -1,9 +1,9 @@
 """Text as arrays: symbols and their numbers, the split in parts, and the lanes of a batch."""
 
 from rnn_jax.data.text.batches import Lanes, Ragged, lanes, ragged
-from rnn_jax.data.text.corpus import Corpus, load
+from rnn_jax.data.text.corpus import Corpus, Width, load
 from rnn_jax.data.text.parts import Split, Stream, split, train_part
-from rnn_jax.data.text.vocabulary import Vocabulary
+from rnn_jax.data.text.vocabulary import Vocabulary, words
 
 __all__ = [
     "Corpus",
@@ -12,9 +12,11 @@ __all__ = [
     "Split",
     "Stream",
     "Vocabulary",
+    "Width",
     "lanes",
     "load",
     "ragged",
     "split",
     "train_part",
+    "words",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -73,16 +73,24 @@ def split(tokens: np.ndarray, how: str = "tail", valid: float = 0.1, test: float
     Raises BadInput for fractions outside [0, 0.5] and for a part without a step.
     """
     if how == "tail":
-        start, end = _edges(len(tokens), valid, test)
-        parts = [tokens[:start], tokens[start:end]] + [tokens[end:]] * (test > 0)
-        made = [_stream(part[None, :-1], part[None, 1:]) for part in parts]
-        return Split(made[0], made[1], made[2] if test > 0 else None)
+        return Split(*(part if part is None else one(part) for part in tail(tokens, valid, test)))
     length, cut = _grid(len(tokens), how, test)
     inputs = tokens[: STREAMS * length]
     targets = np.roll(inputs, -1).reshape(STREAMS, length)
     inputs = inputs.reshape(STREAMS, length)
     train = _stream(inputs[:, :cut], targets[:, :cut])
     return Split(train, _stream(inputs[:, cut:], targets[:, cut:]), None)
+
+
+def tail(text: Any, valid: float, test: float) -> tuple[Any, Any, Any]:
+    """The training, validation and test part of a text or its tokens; None for no test part."""
+    start, end = _edges(len(text), valid, test)
+    return text[:start], text[start:end], text[end:] if test > 0 else None
+
+
+def one(tokens: np.ndarray) -> Stream:
+    """A text in one piece: each of its tokens [N + 1] but the last is read, the next is asked."""
+    return _stream(tokens[None, :-1], tokens[None, 1:])
 
 
 def _stream(inputs: np.ndarray, targets: np.ndarray) -> Stream:

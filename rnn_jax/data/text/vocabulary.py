@@ -1,7 +1,9 @@
-"""Characters or bytes, and their numbers."""
+"""Characters, words or bytes, and their numbers."""
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +13,15 @@ import numpy as np
 from rnn_jax.errors import BadInput
 
 UNKNOWN = "\ufffd"
+
+# A word with what English writes inside it, or one mark, each with the space before it; a run of
+# spaces but for its last; one other white space. Every character is in exactly one piece.
+_PIECE = re.compile(r" ?\w+(?:['\u2019]\w+)*| ?[^\w\s]| +(?= )|\s")
+
+
+def words(text: str) -> list[str]:
+    """The pieces of a text, a word or a mark each with the space before it; joined they are it."""
+    return _PIECE.findall(text)
 
 
 def code_points(text: str | bytes) -> np.ndarray:
@@ -24,8 +35,9 @@ def code_points(text: str | bytes) -> np.ndarray:
 class Vocabulary:
     """Which symbols there are; a symbol's number is its place.
 
-    symbols: one character each; for kind "bytes" the 256 characters chr(0)…chr(255) stand for
-    the byte values. unknown: the number given to any other character, or None: they are refused.
+    symbols: one character each; for kind "words" one of `words` each; for kind "bytes" the 256
+    characters chr(0)…chr(255) stand for the byte values. unknown: the number given to any other
+    symbol, or None: they are refused.
     """
 
     symbols: tuple[str, ...]
@@ -37,6 +49,12 @@ class Vocabulary:
         """The distinct characters of a text in order, after U+FFFD for all others at 0."""
         distinct = sorted(set(text) - {UNKNOWN})
         return cls((UNKNOWN, *distinct), unknown=0)
+
+    @classmethod
+    def of_words(cls, pieces: list[str], least: int) -> Vocabulary:
+        """The words that come at least so often, most frequent first, after U+FFFD at 0."""
+        often = [w for w, n in Counter(pieces).most_common() if n >= least and w != UNKNOWN]
+        return cls((UNKNOWN, *often), kind="words", unknown=0)
 
     @classmethod
     def of_bytes(cls) -> Vocabulary:
@@ -61,8 +79,15 @@ class Vocabulary:
         if isinstance(text, str) and self.kind == "bytes":
             text = text.encode("utf-8", "surrogatepass")
         if isinstance(text, bytes) and self.kind != "bytes":
-            raise TypeError("a vocabulary of characters encodes str, not bytes")
+            raise TypeError(f"a vocabulary of {self.kind} encodes str, not bytes")
+        if self.kind == "words":
+            return self.number_words(words(text))
         return self.number(code_points(text))
+
+    def number_words(self, pieces: list[str]) -> np.ndarray:
+        """The numbers of `words`, int32 [N]."""
+        places = {symbol: i for i, symbol in enumerate(self.symbols)}
+        return np.array([places.get(piece, self.unknown) for piece in pieces], np.int32)
 
     def number(self, codes: np.ndarray) -> np.ndarray:
         """`encode` for code points or byte values [N]: a lookup in one table."""
@@ -78,11 +103,16 @@ class Vocabulary:
         return ids
 
     def unseen(self, text: str) -> str:
-        """The distinct characters of a text that have no symbol, in order."""
-        return "" if self.kind == "bytes" else "".join(sorted(set(text) - set(self.symbols)))
+        """The distinct characters or words of a text that have no symbol, in order."""
+        if self.kind == "bytes":
+            return ""
+        units = words(text) if self.kind == "words" else text
+        return "".join(sorted(set(units) - set(self.symbols)))
 
     def decode(self, ids: Any) -> str:
         """The text of the numbers [N]; bytes that are no UTF-8 become U+FFFD."""
+        if self.kind == "words":
+            return "".join(self.symbols[i] for i in np.asarray(ids).ravel())
         codes = code_points("".join(self.symbols))[np.asarray(ids, np.int64).ravel()]
         if self.kind == "bytes":
             return codes.astype(np.uint8).tobytes().decode("utf-8", "replace")
@@ -90,7 +120,8 @@ class Vocabulary:
 
     def to_json(self) -> dict[str, Any]:
         """What `from_json` makes an equal vocabulary from."""
-        return {"kind": self.kind, "symbols": "".join(self.symbols), "unknown": self.unknown}
+        symbols = list(self.symbols) if self.kind == "words" else "".join(self.symbols)
+        return {"kind": self.kind, "symbols": symbols, "unknown": self.unknown}
 
     @classmethod
     def from_json(cls, saved: Mapping[str, Any]) -> Vocabulary:
