@@ -37,10 +37,11 @@ class Config(cli.TextSettings):
 
     RANGES: ClassVar[Mapping[str, str]] = {
         **{"n": "[1, 20]", "hidden": "[1, inf)", "embed": "[1, inf)", "lr": "(0, inf)"},
+        "window_lr": "(0, inf)",
         **{"bptt": "[1, inf)", "lanes": "[1, inf)", "steps": "[1, inf)", "seeds": "[1, inf)"},
         **{"dropout": "[0, 1)", "average": "[0, 1)"},
     }
-    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"steps", "seeds"})
+    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"seeds"})
 
     n: int = 5
     """the longest n-gram; all shorter ones are rungs too"""
@@ -53,7 +54,9 @@ class Config(cli.TextSettings):
     embed: int = 64
     """size of every network's embedding"""
     lr: float = 3e-3
-    """learning rate of Adam"""
+    """learning rate of Adam for the recurrent networks"""
+    window_lr: float = 0.01
+    """learning rate of Adam for the windows, which falls to zero over --steps"""
     bptt: int = 32
     """steps T of a chunk"""
     lanes: int = 32
@@ -63,7 +66,7 @@ class Config(cli.TextSettings):
     average: float = 0.99
     """the recurrent networks are scored by a moving average of their weights with this decay"""
     steps: int = 1500
-    """updates of every network"""
+    """updates of every network; part of what a run is, for the windows' rate follows it"""
     seeds: int = 1
     """runs of every network, with seeds --seed, --seed + 1 …"""
 
@@ -102,7 +105,9 @@ def networks(config: Config) -> Iterator[tuple[str, Any, Any]]:
     shared |= {name: getattr(config, name) for name in names}
     shared |= {"eval_every": max(1, config.steps // 5), "save_every": config.steps}
     for K in config.windows:
-        yield f"window {K}", neural_lm, neural_lm.Config(**shared, context=K)
+        # The windows want a higher rate that falls; the recurrent networks have their average.
+        falling = shared | {"lr": config.window_lr, "horizon": config.steps}
+        yield f"window {K}", neural_lm, neural_lm.Config(**falling, context=K)
     recurrent = {"layers": 1, "dropout": config.dropout, "average": config.average}
     for cell in config.cells:
         cells.constructor(cell)  # BadInput for a name that is none

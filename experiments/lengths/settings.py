@@ -19,7 +19,7 @@ class LengthSettings(cli.Settings):
 
     cells: tuple[str, ...]
     """the cells that learn from random weights: names, or module:constructor"""
-    seeds: int = 3
+    seeds: int = 5
     """how often each is trained, by the seeds --seed, --seed + 1, ..."""
     layers: int = 1
     """recurrent layers, one on another"""
