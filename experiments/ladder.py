@@ -1,6 +1,6 @@
 """The lecture's ladder on one text: counts, fixed windows, recurrent networks, side by side.
 
-    python -m experiments.ladder --corpus book.txt                        about 3 minutes
+    python -m experiments.ladder --corpus book.txt                        2 minutes
     python -m experiments.ladder --corpus book.txt --alphabet words
     python -m experiments.ladder --corpus book.txt --steps 6000 --seeds 3    what is worth quoting
 
@@ -65,7 +65,7 @@ class Config(cli.TextSettings):
     """of the recurrent networks, before the read-out"""
     average: float = 0.99
     """the recurrent networks are scored by a moving average of their weights with this decay"""
-    steps: int = 1500
+    steps: int = 4000
     """updates of every network; part of what a run is, for the windows' rate follows it"""
     seeds: int = 1
     """runs of every network, with seeds --seed, --seed + 1 …"""
