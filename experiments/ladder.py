@@ -1,6 +1,6 @@
 """The lecture's ladder on one text: counts, fixed windows, recurrent networks, side by side.
 
-    python -m experiments.ladder --corpus book.txt                        2 minutes
+    python -m experiments.ladder --corpus book.txt                        2 to 3 minutes
     python -m experiments.ladder --corpus book.txt --alphabet words
     python -m experiments.ladder --corpus book.txt --steps 6000 --seeds 3    what is worth quoting
 

@@ -144,7 +144,11 @@ def _chosen(values: list[_Value]) -> list[_Value]:
 def _scan(equation: Any, values: list[_Value], rule: Callable[..., Any]) -> list[_Value]:
     """A loop, step by step; of arrays over time that depend on names, every step on all of them."""
     params = equation.params
-    fixed, carried = params["num_consts"], params["num_carry"]
+    inner = getattr(params["jaxpr"], "jaxpr", params["jaxpr"])
+    # JAX's versions count constants, carry and rows under different names; the shapes say it in
+    # all of them: a row has an axis more outside than inside, a carry and a constant have not.
+    carried = sum(map(_same_axes, equation.outvars, inner.outvars))
+    fixed = sum(map(_same_axes, equation.invars, inner.invars)) - carried
     constants, carry = values[:fixed], values[fixed : fixed + carried]
     rows = values[fixed + carried :]
     steps = range(params["length"])
@@ -155,6 +159,10 @@ def _scan(equation: Any, values: list[_Value], rule: Callable[..., Any]) -> list
         carry = step[:carried]
         outs.append(step[carried:])
     return [*carry, *(_union(list(column)) for column in zip(*outs, strict=True))]
+
+
+def _same_axes(outside: Any, inside: Any) -> bool:
+    return outside.aval.ndim == inside.aval.ndim
 
 
 def _row(value: _Value, t: int) -> _Value:
