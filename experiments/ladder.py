@@ -132,9 +132,10 @@ def records(rungs: list[Rung], corpus: "Corpus") -> list[dict[str, Any]]:
     from rnn_jax import scores
 
     units = ("perplexity", "bits_per_character", "bits_per_byte")
+    told = [scores.language(rung.nats, corpus) for rung in rungs]
     return [
-        rung._asdict() | {unit: scores.language(rung.nats, corpus)[unit] for unit in units}
-        for rung in rungs
+        rung._asdict() | {unit: each[unit] for unit in units}
+        for rung, each in zip(rungs, told, strict=True)
     ]
 
 

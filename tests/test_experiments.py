@@ -21,22 +21,7 @@ SMALL = (
 )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_compilation_of_each_program(tmp_path_factory):
-    """The runs here share their programs; compiling each anew is most of their time."""
-    import jax
-
-    settings = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("programs")),
-        "jax_persistent_cache_min_compile_time_secs": 0,
-        "jax_persistent_cache_min_entry_size_bytes": -1,
-    }
-    before = {name: getattr(jax.config, name) for name in settings}
-    for name, value in settings.items():
-        jax.config.update(name, value)
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
+pytestmark = pytest.mark.usefixtures("one_compilation_of_each_program")
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ from rnn_jax.train import make_evaluate, summed_loss
 from rnn_jax.unroll import unroll
 from rnn_jax.windows import perceptron, window
 
+pytestmark = pytest.mark.usefixtures("one_compilation_of_each_program")
+
 T, B, V, K, E, H = 8, 3, 11, 4, 5, 6
 PADDING = V
 
@@ -208,21 +210,6 @@ def test_writing_is_a_loop_over_a_sliding_window():
 TOY = ["--hidden", "16", "--embed", "6", "--context", "4", "--lanes", "4", "--bptt", "8"]
 TOY += ["--log-every", "5", "--eval-every", "20", "--save-every", "20", "--sample-length", "9"]
 TEXT = "to be, or not to be: that is the question. whether 'tis nobler in the mind. " * 60
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_compilation_of_each_program(tmp_path_factory):
-    settings = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("programs")),
-        "jax_persistent_cache_min_compile_time_secs": 0,
-        "jax_persistent_cache_min_entry_size_bytes": -1,
-    }
-    before = {name: getattr(jax.config, name) for name in settings}
-    for name, value in settings.items():
-        jax.config.update(name, value)
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
 
 
 @pytest.fixture
