@@ -12,6 +12,7 @@ commands and seeds, is in experiments/results/char_lm.json.
 import dataclasses
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -42,7 +43,7 @@ class Config(language.WritingSettings, cli.LanguageSettings):
 
     RANGES: ClassVar[Mapping[str, str]] = {
         **{"embed": "[0, inf)", "segment": "[0, inf)", "lr_decay": "(0, 1]"},
-        "weight_decay": "[0, inf)",
+        **{"weight_decay": "[0, inf)", "weight_drop": "[0, 1)"},
         **{"decay_after": "[1, inf)", "horizon": "[0, inf)", "average": "[0, 1)"},
     }
 
@@ -68,6 +69,10 @@ class Config(language.WritingSettings, cli.LanguageSettings):
     """size of an embedding of the characters; 0 reads them one-hot (a lookup in W_xh)"""
     segment: int = 0
     """keep only every so many-th carry for the backward pass and recompute the rest; 0 keeps all"""
+    locked: bool = False
+    """drop a unit for a whole chunk or not at all (variational dropout)"""
+    weight_drop: float = 0.0
+    """share of the entries of each W_hh that are dropped, anew at each update"""
     residual: bool = False
     """add each layer's input to its output, but for the first"""
     optimizer: Literal["adam", "rmsprop"] = "adam"
@@ -146,7 +151,7 @@ def starting_weights(config: Config, vocabulary: "Vocabulary") -> Any:
 
 def model_spec(config: Config, vocabulary: int) -> dict[str, Any]:
     """What `models.from_spec` builds the model from, now and when the run is opened."""
-    names = ("cell", "hidden", "layers", "embed", "dropout", "residual", "segment")
+    names = ("cell", "hidden", "layers", "embed", "dropout", "locked", "residual", "segment")
     arguments = {"vocabulary": vocabulary} | {name: getattr(config, name) for name in names}
     return {"builder": "language_model", "arguments": arguments}
 
@@ -154,7 +159,7 @@ def model_spec(config: Config, vocabulary: int) -> dict[str, Any]:
 def run(config: Config) -> dict[str, Any]:
     """Train, and report validation loss in nats per character; best of all evaluations."""
     corpus = language.read(config)  # before JAX takes its time
-    from rnn_jax import fit, models, tasks
+    from rnn_jax import fit, layers, models, tasks
 
     task = tasks.next_token(corpus, config.lanes, config.bptt)
     spec = model_spec(config, len(corpus.vocabulary))
@@ -165,6 +170,7 @@ def run(config: Config) -> dict[str, Any]:
         seed=config.seed,
         average=config.average,
         params=starting_weights(config, corpus.vocabulary),
+        noise=partial(layers.weight_drop, rate=config.weight_drop) if config.weight_drop else None,
     )
     return language.train("char_lm", config, corpus, spec, recipe)
 

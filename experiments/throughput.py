@@ -85,7 +85,8 @@ def ours(cell: str, options: Options) -> Callable[[], float]:
     def turn() -> float:
         nonlocal state
         began, step = time.perf_counter(), int(state.step)
-        state, metrics = advance(state, train.batches(task, step, STEPS, STEPS), np.int32(STEPS))
+        data = train.batches(task, step, STEPS, STEPS)
+        state, metrics = advance(state, data, np.int32(STEPS), recipe.key())
         jax.block_until_ready(metrics)
         return (time.perf_counter() - began) / STEPS * 1e3
 

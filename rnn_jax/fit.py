@@ -41,7 +41,8 @@ class Recipe(NamedTuple):
 
     optimizer: an Optax transformation, clipping included; seed: of parameters and dropout (a model
     without dropout ignores its key); average: decay of the moving average that is evaluated and
-    kept instead of the parameters, 0 for none; params: weights to start from, not ``model.init``'s.
+    kept instead of the parameters, 0 for none; params: weights to start from, not ``model.init``'s;
+    noise: on the parameters at each step, as in `make_step`.
     """
 
     model: Model
@@ -50,6 +51,7 @@ class Recipe(NamedTuple):
     seed: int
     average: float = 0.0
     params: Any = None
+    noise: Callable[[jax.Array, Any], Any] | None = None
 
     def start(self) -> TrainState:
         """The state at step 0."""
@@ -59,9 +61,12 @@ class Recipe(NamedTuple):
 
     def steps(self) -> Callable[..., tuple[TrainState, Metrics]]:
         """Several steps in one dispatch, on one device or as one of several."""
-        _, key = jax.random.split(jax.random.key(self.seed))
-        step = make_step(self.model, self.task.loss, self.optimizer, key, self.average)
+        step = make_step(self.model, self.task.loss, self.optimizer, self.average, self.noise)
         return make_steps(step)
+
+    def key(self) -> jax.Array:
+        """What `steps` draws dropout and noise from: an argument, so that a seed is no program."""
+        return jax.random.split(jax.random.key(self.seed))[1]
 
 
 class Outcome(NamedTuple):
@@ -171,7 +176,7 @@ def _loop(
     outside: _Outside,
 ) -> TrainState:
     run, progress, signals, _ = outside
-    task, step = recipe.task, int(state.step)
+    task, step, key = recipe.task, int(state.step), recipe.key()
     room = _room(task)
     advance = parallel.data_parallel(recipe.steps(), devices)
     evaluate = make_evaluate(recipe.model, task)
@@ -180,7 +185,7 @@ def _loop(
     while step < config.steps and signals.stop is None:
         count = pace.count(step, config, room)
         before = time.monotonic()
-        state, metrics = advance(state, batches(task, step, count, room), np.int32(count))
+        state, metrics = advance(state, batches(task, step, count, room), np.int32(count), key)
         metrics = Metrics(*(np.asarray(each)[:count] for each in metrics))
         pace.add(count, time.monotonic() - before)
         step += count

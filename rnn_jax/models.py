@@ -53,13 +53,15 @@ def _lane_keys(keys: Array | None, layer: int) -> Array | None:
 def stack(
     *cells: Cell,
     dropout_rate: float = 0.0,
+    locked: bool = False,
     residual: bool = False,
     segment: int | None = None,
     fast: bool | None = None,
 ) -> Model:
     """Cells on top of each other, one after another over all time; ys are the top one's outputs.
 
-    dropout_rate: on the input of every layer but the first (Zaremba et al. 2014: not in time).
+    dropout_rate: on the input of every layer but the first (Zaremba et al. 2014: not in time);
+    locked: one mask for all steps, as in `layers.dropout`.
     residual: every layer but the first adds its input to its output; they need equal sizes.
     segment, fast: as in `unroll`.
     """
@@ -83,7 +85,11 @@ def stack(
     ) -> tuple[tuple, Array]:
         ends, below = [], xs
         for layer, (cell, w, h) in enumerate(zip(cells, W, carry, strict=True)):
-            inputs = dropout(_lane_keys(keys, layer), below, dropout_rate) if layer else below
+            if layer:
+                below_keys = _lane_keys(keys, layer)
+                inputs = dropout(below_keys, below, dropout_rate, locked=locked)
+            else:
+                inputs = below
             end, ys = unroll(cell, w, inputs, h, mask=mask, fresh=fresh, segment=segment, fast=fast)
             below = ys + below if residual and layer else ys
             ends.append(end)
@@ -92,7 +98,9 @@ def stack(
     return Model(init, start, apply)
 
 
-def recurrent(layers: Model, out: Layer, *, dropout_rate: float = 0.0) -> Model:
+def recurrent(
+    layers: Model, out: Layer, *, dropout_rate: float = 0.0, locked: bool = False
+) -> Model:
     """``y_t = out(layers(x_t))``, with dropout before `out`; W has "layers" and "out"."""
 
     def init(key: Array) -> dict:
@@ -104,7 +112,8 @@ def recurrent(layers: Model, out: Layer, *, dropout_rate: float = 0.0) -> Model:
 
     def apply(W: dict, carry: Any, xs: Any, *, keys: Array | None = None, **steps: Any) -> Any:
         carry, hs = layers.apply(W["layers"], carry, xs, keys=keys, **steps)
-        return carry, out.apply(W["out"], dropout(_lane_keys(keys, _READ_OUT), hs, dropout_rate))
+        hs = dropout(_lane_keys(keys, _READ_OUT), hs, dropout_rate, locked=locked)
+        return carry, out.apply(W["out"], hs)
 
     return Model(init, start, apply)
 
@@ -116,6 +125,7 @@ def language_model(
     layers: int = 2,
     embed: int = 0,
     dropout: float = 0.0,
+    locked: bool = False,
     residual: bool = False,
     segment: int = 0,
 ) -> Model:
@@ -123,14 +133,14 @@ def language_model(
 
     cell: a name or "module:constructor" (`cells.constructor`); embed: the size of an embedding, or
     0 for one-hot input (a lookup either way); dropout: between layers and before the read-out;
-    segment: as in `unroll`, 0 for none.
+    locked: one mask for all steps; segment: as in `unroll`, 0 for none.
     """
     first = build(cell, embed or vocabulary, hidden)
     first = embedded(first, vocabulary, embed) if embed else one_hot(first, vocabulary)
     above = [build(cell, hidden, hidden) for _ in range(layers - 1)]
-    options = {"dropout_rate": dropout, "residual": residual, "segment": segment or None}
-    body = stack(first, *above, **options)
-    return recurrent(body, dense(hidden, vocabulary), dropout_rate=dropout)
+    dropped = {"dropout_rate": dropout, "locked": locked}
+    body = stack(first, *above, **dropped, residual=residual, segment=segment or None)
+    return recurrent(body, dense(hidden, vocabulary), **dropped)
 
 
 def window_model(

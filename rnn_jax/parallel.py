@@ -50,22 +50,22 @@ def on_one_device(tree: Any) -> Any:
 
 def data_parallel(
     steps: Callable[..., tuple[TrainState, Metrics]], devices: int
-) -> Callable[[TrainState, Any, Any], tuple[TrainState, Metrics]]:
-    """``(state, batches, count) -> (state, metrics)`` with the lanes over `devices` devices.
+) -> Callable[..., tuple[TrainState, Metrics]]:
+    """``(state, batches, count, key=None) -> (state, metrics)``, lanes over `devices` devices.
 
     steps: as `train.make_steps` makes it. The state that comes in may be used up (donated).
     """
     if devices == 1:
         return jax.jit(steps, donate_argnums=0)
 
-    def local(shared: TrainState, carry: Any, batches: Any, count: Any) -> Any:
-        state, metrics = steps(shared.replace(carry=carry), batches, count, AXIS)
+    def local(shared: TrainState, carry: Any, batches: Any, count: Any, key: Any) -> Any:
+        state, metrics = steps(shared.replace(carry=carry), batches, count, key, AXIS)
         return state.replace(carry=()), state.carry, metrics
 
     mapped = jax.pmap(
         local,
         AXIS,
-        in_axes=(None, 0, 1, None),
+        in_axes=(None, 0, 1, None, None),
         out_axes=(None, 0, None),
         devices=jax.local_devices()[:devices],
     )
@@ -77,9 +77,11 @@ def data_parallel(
 
         return jax.tree.map(split, tree)
 
-    def run(state: TrainState, batches: Any, count: Any) -> tuple[TrainState, Metrics]:
+    def run(
+        state: TrainState, batches: Any, count: Any, key: Any = None
+    ) -> tuple[TrainState, Metrics]:
         shared, carry, metrics = mapped(
-            state.replace(carry=()), deal(state.carry, 0), deal(batches, 1), count
+            state.replace(carry=()), deal(state.carry, 0), deal(batches, 1), count, key
         )
         gathered = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), carry)
         return shared.replace(carry=gathered), metrics

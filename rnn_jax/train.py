@@ -21,6 +21,8 @@ from rnn_jax.tasks import Batch, Task
 
 Array = jax.Array
 
+_NOISE = 2**31  # the parameters' place among the lanes, where keys are told apart
+
 
 class TrainState(flax.struct.PyTreeNode):
     """All that changes in a run; a checkpoint of it is complete.
@@ -97,13 +99,14 @@ def make_step(
     model: Model,
     loss: Callable[[Array, Array], Array],
     optimizer: optax.GradientTransformation,
-    key: Array | None = None,
     decay: float = 0.0,
+    noise: Callable[[Array, Any], Any] | None = None,
 ) -> Callable[..., tuple[TrainState, Metrics]]:
-    """One step of truncated BPTT: ``(state, batch, axis=None) -> (state, metrics)``.
+    """One step of truncated BPTT: ``(state, batch, key=None, axis=None) -> (state, metrics)``.
 
-    key: for dropout, with step and lane folded in; None is no dropout. decay: of the average of
-    parameters, 0 for none.
+    decay: of the average of parameters, 0 for none. noise: ``(key, params) -> params`` that the
+    step's loss is taken at, the same on all devices and for all lanes; None is none.
+    key: for noise and dropout, with the step (and for dropout the lane) folded in; None is neither.
     axis: the mapped axis's name where lanes lie on several devices; sums and weights are each
     summed over it before they are divided, outside what is differentiated. A step whose loss or
     gradient is not finite leaves parameters, optimizer and average as they were and is counted;
@@ -111,17 +114,20 @@ def make_step(
     """
 
     def step(
-        state: TrainState, batch: Batch, axis: str | None = None
+        state: TrainState, batch: Batch, key: Array | None = None, axis: str | None = None
     ) -> tuple[TrainState, Metrics]:
         def over_devices(tree: Any) -> Any:
             return tree if axis is None else lax.psum(tree, axis)
 
+        def objective(params: Any) -> tuple[Array, tuple[Array, Any]]:
+            if noise is not None and now is not None:
+                params = noise(jax.random.fold_in(now, _NOISE), params)
+            return summed_loss(model, loss, params, state.carry, batch, keys)
+
         lanes = jax.tree.leaves(state.carry)[0].shape[0]
-        keys = _keys(key, state.step, lanes, axis) if key is not None else None
-        objective = jax.value_and_grad(
-            lambda params: summed_loss(model, loss, params, state.carry, batch, keys), has_aux=True
-        )
-        (total, (weight, carry)), bars = objective(state.params)
+        now = None if key is None else jax.random.fold_in(key, state.step)
+        keys = None if now is None else _lane_keys(now, lanes, axis)
+        (total, (weight, carry)), bars = jax.value_and_grad(objective, has_aux=True)(state.params)
         total, weight, bars = over_devices((total, weight, bars))
         # A chunk in which the loss looks nowhere has no gradient; 0 / 0 would skip it as NaN.
         weight = jnp.maximum(weight, jnp.finfo(weight.dtype).tiny)
@@ -139,12 +145,10 @@ def make_step(
     return step
 
 
-def _keys(key: Array, step: Array, lanes: int, axis: str | None) -> Array:
+def _lane_keys(key: Array, lanes: int, axis: str | None) -> Array:
     """One key a lane, by the lane's number among all devices' lanes."""
     first = 0 if axis is None else lax.axis_index(axis) * lanes
-    return jax.vmap(jax.random.fold_in, (None, 0))(
-        jax.random.fold_in(key, step), first + jnp.arange(lanes)
-    )
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, first + jnp.arange(lanes))
 
 
 def _updated(state: TrainState, optimizer: Any, bars: Any, decay: float) -> TrainState:
@@ -165,7 +169,7 @@ def _restart_broken(carry: Any, start: Any) -> Any:
 
 
 def make_steps(step: Callable) -> Callable[..., tuple[TrainState, Metrics]]:
-    """Several steps in one dispatch: ``(state, batches, count, axis=None)``.
+    """Several steps in one dispatch: ``(state, batches, count, key=None, axis=None)``.
 
     batches: leaves [K, B, ...], of which the first `count` are used; metrics are [K]. The count is
     a runtime value, so one compiled program serves every number of steps and the bits do not depend
@@ -173,7 +177,11 @@ def make_steps(step: Callable) -> Callable[..., tuple[TrainState, Metrics]]:
     """
 
     def steps(
-        state: TrainState, batches: Batch, count: Array, axis: str | None = None
+        state: TrainState,
+        batches: Batch,
+        count: Array,
+        key: Array | None = None,
+        axis: str | None = None,
     ) -> tuple[TrainState, Metrics]:
         K = jax.tree.leaves(batches)[0].shape[0]
         empty = Metrics(jnp.zeros(K), jnp.zeros(K))
@@ -181,7 +189,7 @@ def make_steps(step: Callable) -> Callable[..., tuple[TrainState, Metrics]]:
         def body(i: Array, loop: tuple[TrainState, Metrics]) -> tuple[TrainState, Metrics]:
             state, metrics = loop
             batch = jax.tree.map(lambda a: lax.dynamic_index_in_dim(a, i, 0, False), batches)
-            state, now = step(state, batch, axis)
+            state, now = step(state, batch, key, axis)
             return state, jax.tree.map(lambda a, x: a.at[i].set(x), metrics, now)
 
         return lax.fori_loop(0, count, body, (state, empty))

@@ -12,6 +12,7 @@ import pytest
 
 from rnn_jax.digest import digest, named_leaves
 from rnn_jax.errors import BadInput
+from rnn_jax.layers import weight_drop
 from rnn_jax.losses import cross_entropy
 from rnn_jax.models import language_model
 from rnn_jax.parallel import choose, data_parallel
@@ -49,8 +50,9 @@ def begin() -> TrainState:
 
 @functools.cache
 def advance(devices: int) -> Callable:
-    step = make_step(MODEL, cross_entropy, OPTIMIZER, jax.random.key(7), 0.9)
-    return data_parallel(make_steps(step), devices)
+    noise = functools.partial(weight_drop, rate=0.2)
+    steps = make_steps(make_step(MODEL, cross_entropy, OPTIMIZER, 0.9, noise))
+    return functools.partial(data_parallel(steps, devices), key=jax.random.key(7))
 
 
 def train(devices: list[int]) -> tuple[TrainState, list[float]]:

@@ -174,15 +174,14 @@ def test_any_cut_of_any_lanes_is_the_whole(cell: str) -> None:
 def test_digest_does_not_depend_on_the_steps_in_a_dispatch() -> None:
     model = language_model(V, "lstm", H, 1, dropout=0.5)
     optimizer = optax.chain(optax.clip_by_global_norm(0.5), ADAM)
-    step = make_step(model, cross_entropy, optimizer, jax.random.key(7), 0.9)
-    advance = data_parallel(make_steps(step), 1)
+    advance = data_parallel(make_steps(make_step(model, cross_entropy, optimizer, 0.9)), 1)
     task = Task(chunk, lambda: [], cross_entropy, B, 100, B * T)
     ends = []
     for counts in ([1, 1, 1, 1], [4], [3, 1], [2, 2]):
         state, losses = begin(model, optimizer, average=True), []
         for count in counts:
             data = batches(task, int(state.step), count, 4)
-            state, metrics = advance(state, data, np.int32(count))
+            state, metrics = advance(state, data, np.int32(count), jax.random.key(7))
             assert not metrics.loss[count:].any()
             losses += metrics.loss[:count].tolist()
         assert state.step == 4 and len(set(losses)) == 4
@@ -274,8 +273,8 @@ def test_dropout_is_decided_by_seed_step_and_lane() -> None:
     @jax.jit
     def carries(seed: Any, step: Any, batch: Batch) -> Any:
         state = begin(DROPPED).replace(step=step)
-        step = make_step(DROPPED, cross_entropy, SGD, jax.random.key(seed))
-        return step(state, batch)[0].carry
+        step = make_step(DROPPED, cross_entropy, SGD)
+        return step(state, batch, jax.random.key(seed))[0].carry
 
     alike = jax.tree.map(lambda a: a[:1].repeat(B, 0), chunk(0))
     lower, upper = carries(0, 0, alike)
@@ -301,6 +300,37 @@ def test_dropout_keeps_the_expected_value() -> None:
             assert 0.8 < spread < 1.2
 
 
+def test_locked_dropout_is_one_mask_for_all_steps():
+    keys, x = jax.random.split(jax.random.key(0), 20), jnp.ones((5, 20, 300))
+    y = np.asarray(layers.dropout(keys, x, 0.3, locked=True))
+    assert (y == y[0]).all() and len({lane.tobytes() for lane in y[0].T}) > 250
+    assert abs(y.mean() - 1) < 4 * np.sqrt(0.3 / 0.7 / y[0].size)
+
+
+def test_weight_drop_is_the_gradient_at_weights_with_holes() -> None:
+    """Only W_hh has holes, other ones in each layer and at each step, and none without a key."""
+    noise = functools.partial(layers.weight_drop, rate=0.4)
+    start = begin(TANH)
+    dropped = noise(jax.random.key(3), start.params)
+    changed = [
+        jax.tree_util.keystr(path)
+        for (path, a), b in zip(
+            jax.tree_util.tree_leaves_with_path(start.params), jax.tree.leaves(dropped), strict=True
+        )
+        if not np.array_equal(a, b)
+    ]
+    assert changed == ["['layers'][0]['W_hh']", "['layers'][1]['W_hh']"]
+    holes = [np.asarray(layer["W_hh"]) == 0 for layer in dropped["layers"]]
+    assert (holes[0] != holes[1]).any() and 0.2 < np.mean(holes) < 0.6
+    kept = np.asarray(dropped["layers"][0]["W_hh"] / start.params["layers"][0]["W_hh"])
+    np.testing.assert_allclose(kept[~holes[0]], 1 / 0.6, rtol=1e-6)
+    with_noise = jitted(TANH, noise=noise)
+    assert same(with_noise(start, chunk(0)), jitted(TANH)(start, chunk(0)))
+    key = jax.random.key(1)
+    ends = [with_noise(start.replace(step=i), chunk(0), key)[1].loss for i in (0, 0, 1)]
+    assert ends[0] == ends[1] != ends[2]
+
+
 def test_evaluation_is_one_stream_read_once() -> None:
     """300 steps in 50 lanes: the last are warmed up by 256 steps, the others by all before them."""
     model = language_model(V, "gru", H, 1, dropout=0.5)
@@ -317,12 +347,12 @@ def test_evaluation_is_one_stream_read_once() -> None:
 def test_every_step_lowers_for_gpus_and_tpus(cell: str) -> None:
     model = language_model(V, cell, H, 2, embed=X, dropout=0.5)
     optimizer = optax.chain(optax.clip_by_global_norm(0.5), ADAM)
-    step = make_steps(make_step(model, cross_entropy, optimizer, jax.random.key(0), 0.9))
+    step = make_steps(make_step(model, cross_entropy, optimizer, 0.9))
     batch = chunk(0, mask=ONES > 0, fresh=ONES > 0)
     state = jax.eval_shape(lambda: begin(model, optimizer, average=True))
     data = jax.tree.map(lambda a: jax.ShapeDtypeStruct((2, *a.shape), a.dtype), batch)
     for platform in ("cuda", "tpu"):
         exported = jax.export.export(jax.jit(step), platforms=[platform])(
-            state, data, jax.ShapeDtypeStruct((), jnp.int32)
+            state, data, jax.ShapeDtypeStruct((), jnp.int32), jax.eval_shape(jax.random.key, 0)
         )
         assert exported.platforms == (platform,) and exported.mlir_module_serialized
