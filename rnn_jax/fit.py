@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -14,26 +14,11 @@ from rnn_jax import parallel
 from rnn_jax.digest import digest
 from rnn_jax.errors import Stopped
 from rnn_jax.models import Model
+from rnn_jax.pace import Intervals, Pace, room
 from rnn_jax.progress import Progress
 from rnn_jax.run import Run, Signals, start_or_resume
 from rnn_jax.tasks import Task
 from rnn_jax.train import Metrics, TrainState, batches, create, make_evaluate, make_step, make_steps
-
-# As many steps go into one dispatch as fit in about this many seconds: enough to hide the cost of
-# dispatching, few enough that the display lives and Ctrl-C is heard. Never more than _MOST, for
-# the CPU's collectives can deadlock behind a long queue, nor than take _BYTES.
-_DISPATCH_SECONDS = 0.2
-_MOST, _BYTES = 32, 2**26
-
-
-class Intervals(Protocol):
-    """What `fit` reads of an experiment's Config; none of it is part of the run's identity."""
-
-    steps: int
-    devices: str
-    log_every: int
-    eval_every: int
-    save_every: int
 
 
 class Recipe(NamedTuple):
@@ -82,28 +67,6 @@ class Outcome(NamedTuple):
     tokens_per_second: float | None
 
 
-class _Pace:
-    """How long a step takes, without the first dispatch, whose time is mostly compiling."""
-
-    def __init__(self) -> None:
-        self.began = time.monotonic()
-        self.dispatches, self.steps, self.seconds = 0, 0, 0.0
-
-    def add(self, steps: int, seconds: float) -> None:
-        if self.dispatches:
-            self.steps, self.seconds = self.steps + steps, self.seconds + seconds
-        self.dispatches += 1
-
-    def count(self, step: int, config: Intervals, room: int) -> int:
-        """Steps for the next dispatch, never past a step at which something else is due."""
-        edges = (config.eval_every, config.save_every)
-        until = min(config.steps - step, *(every - step % every for every in edges))
-        if not self.steps:
-            return 1
-        fitting = int(_DISPATCH_SECONDS * self.steps / max(self.seconds, 1e-9))
-        return max(1, min(until, fitting, room))
-
-
 def weights(state: TrainState) -> Any:
     """What is evaluated and written with: the average where one is kept, else the parameters."""
     return parallel.on_one_device(state.params if state.average == () else state.average)
@@ -133,7 +96,7 @@ def fit(
     first step and after every evaluation. BadInput before anything is written; Stopped after a
     signal, once the state is saved.
     """
-    pace = _Pace()
+    pace = Pace()
     devices, note = parallel.choose(config.devices, recipe.task.lanes)
     manifest = {**manifest, "weights": "average" if recipe.average else "params"}
     run, restored = start_or_resume(folder, manifest, jax.eval_shape(recipe.start))
@@ -161,31 +124,25 @@ def _best(run: Run) -> float:
     return min((row["valid"] for row in run.rows if row.get("valid") is not None), default=math.inf)
 
 
-def _room(task: Task) -> int:
-    """The largest number of batches for one dispatch."""
-    bytes_each = sum(np.asarray(a).nbytes for a in jax.tree.leaves(task.batch(0)))
-    return max(1, min(_MOST, _BYTES // max(bytes_each, 1)))
-
-
 def _loop(
     recipe: Recipe,
     config: Intervals,
     devices: int,
     state: TrainState,
-    pace: _Pace,
+    pace: Pace,
     outside: _Outside,
 ) -> TrainState:
     run, progress, signals, _ = outside
     task, step, key = recipe.task, int(state.step), recipe.key()
-    room = _room(task)
+    most = room(task)
     advance = parallel.data_parallel(recipe.steps(), devices)
     evaluate = make_evaluate(recipe.model, task)
     if step == 0:
         _show(outside, step, state)
     while step < config.steps and signals.stop is None:
-        count = pace.count(step, config, room)
+        count = pace.count(step, config, most)
         before = time.monotonic()
-        state, metrics = advance(state, batches(task, step, count, room), np.int32(count), key)
+        state, metrics = advance(state, batches(task, step, count, most), np.int32(count), key)
         metrics = Metrics(*(np.asarray(each)[:count] for each in metrics))
         pace.add(count, time.monotonic() - before)
         step += count

@@ -22,7 +22,7 @@ FLOORS = (
     {"tasks"},
     {"models", "estimators", "diagnose"},
     {"train", "decode"},
-    {"run", "parallel", "drawings"},
+    {"run", "parallel", "pace", "drawings"},
     {"fit"},
 )
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}

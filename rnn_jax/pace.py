@@ -1,0 +1,54 @@
+"""How many steps go into one dispatch, and when something else is due."""
+
+import time
+from typing import Protocol
+
+import jax
+import numpy as np
+
+from rnn_jax.tasks import Task
+
+# As many steps go into one dispatch as fit in about this many seconds: enough to hide the cost of
+# dispatching, few enough that the display lives and Ctrl-C is heard. Never more than _MOST, for
+# the CPU's collectives can deadlock behind a long queue, nor than take _BYTES.
+_DISPATCH_SECONDS = 0.2
+_MOST, _BYTES = 32, 2**26
+
+
+class Intervals(Protocol):
+    """What `fit` reads of an experiment's Config; none of it is part of the run's identity."""
+
+    steps: int
+    devices: str
+    log_every: int
+    eval_every: int
+    save_every: int
+
+
+class Pace:
+    """How long a step takes, without the first dispatch, whose time is mostly compiling."""
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+        self.dispatches, self.steps, self.seconds = 0, 0, 0.0
+
+    def add(self, steps: int, seconds: float) -> None:
+        """A dispatch of so many steps has taken so long."""
+        if self.dispatches:
+            self.steps, self.seconds = self.steps + steps, self.seconds + seconds
+        self.dispatches += 1
+
+    def count(self, step: int, config: Intervals, room: int) -> int:
+        """Steps for the next dispatch, never past a step at which something else is due."""
+        edges = (config.eval_every, config.save_every)
+        until = min(config.steps - step, *(every - step % every for every in edges))
+        if not self.steps:
+            return 1
+        fitting = int(_DISPATCH_SECONDS * self.steps / max(self.seconds, 1e-9))
+        return max(1, min(until, fitting, room))
+
+
+def room(task: Task) -> int:
+    """The largest number of batches for one dispatch."""
+    bytes_each = sum(np.asarray(a).nbytes for a in jax.tree.leaves(task.batch(0)))
+    return max(1, min(_MOST, _BYTES // max(bytes_each, 1)))
