@@ -43,6 +43,8 @@ class Gate(NamedTuple):
         for later steps; it is called once, with all steps on a leading axis [T, B, ...].
     back: ``(factors, carry_bar) -> (prev_bar, z_bar, r_bar)``, the rest of the derivative of
         `forward`, one step at a time. Both None: ``jax.vjp`` of `forward` instead.
+    native: the name under which `rnn_jax.native` has the whole loop compiled; None where it has
+        not.
     """
 
     forward: Callable[..., tuple[Carry, Any]]
@@ -52,6 +54,7 @@ class Gate(NamedTuple):
     hidden: Callable[[Carry], Array] = _itself
     factors: Callable[..., Any] | None = None
     back: Callable[[Any, Carry], tuple[Carry, Array, Array]] | None = None
+    native: str | None = None
 
 
 class Cell(NamedTuple):

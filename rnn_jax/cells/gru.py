@@ -29,11 +29,13 @@ def _gru_forward(p: tuple[()], h: Array, z: Array, r: Array) -> tuple[Array, Any
     r_r, r_u, r_n = jnp.split(r, 3, axis=-1)
     reset, update = jax.nn.sigmoid(z_r + r_r), jax.nn.sigmoid(z_u + r_u)
     candidate = jnp.tanh(z_n + reset * r_n)
-    return candidate + update * (h - candidate), (reset, update, candidate, r_n)
+    gates = jnp.concatenate([reset, update, candidate], axis=-1)
+    return candidate + update * (h - candidate), (gates, r_n)
 
 
 def _gru_factors(p: tuple[()], h: Array, next: Array, saved: Any) -> tuple[Array, Array, Array]:
-    reset, update, candidate, r_n = saved
+    gates, r_n = saved
+    reset, update, candidate = jnp.split(gates, 3, axis=-1)
     to_n = (1 - update) * (1 - candidate * candidate)
     to_u = (h - candidate) * update * (1 - update)
     to_r = to_n * r_n * reset * (1 - reset)
@@ -47,7 +49,14 @@ def _gru_back(factors: tuple[Array, ...], h_bar: Array) -> tuple[Array, Array, A
     return h_bar * update, z_bar, jnp.concatenate([ru_bar, n_bar * reset], axis=-1)
 
 
-_GRU = Gate(_gru_forward, matrix_hh, bias=_gru_bias, factors=_gru_factors, back=_gru_back)
+_GRU = Gate(
+    _gru_forward,
+    matrix_hh,
+    bias=_gru_bias,
+    factors=_gru_factors,
+    back=_gru_back,
+    native="gru",
+)
 
 
 def gru(inputs: int, hidden: int) -> Cell:

@@ -56,7 +56,14 @@ def _first(carry: Carry) -> Array:
     return carry[0]
 
 
-_LSTM = Gate(_lstm_forward, matrix_hh, hidden=_first, factors=_lstm_factors, back=_lstm_back)
+_LSTM = Gate(
+    _lstm_forward,
+    matrix_hh,
+    hidden=_first,
+    factors=_lstm_factors,
+    back=_lstm_back,
+    native="lstm",
+)
 
 
 def lstm(inputs: int, hidden: int, *, forget_bias: float = 0.0) -> Cell:

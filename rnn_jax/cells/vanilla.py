@@ -50,7 +50,8 @@ def _vanilla_gate(phi: str) -> Gate:
         a_bar = h_bar * slopes
         return jnp.zeros_like(h_bar), a_bar, a_bar
 
-    return Gate(forward, matrix_hh, factors=factors, back=back)
+    native = "tanh" if phi == "tanh" else None
+    return Gate(forward, matrix_hh, factors=factors, back=back, native=native)
 
 
 def vanilla(
