@@ -4,11 +4,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 Array = jax.Array
 
-# Up to this many rows the derivative of a lookup is one matrix product with the one-hot inputs,
-# whose transpose a CPU does faster than the scatter-add it equals.
+# Up to this many rows an accelerator's derivative of a lookup is one product with the one-hot
+# inputs, for it sums in a fixed order. A CPU's scatter-add does so too, and is 3 to 6 times as fast
+# as the product (65 and 164 rows, 128 to 2,500 tokens, 256 and 512 columns).
 _ONE_HOT_ROWS = 512
 
 
@@ -44,6 +46,12 @@ def _lookup_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Any]) -> tu
     (W, tokens), (W_dot, _) = primals, tangents
     rows = W.shape[0]
     nearest = jnp.clip(tokens, 0, rows - 1)
-    if rows > _ONE_HOT_ROWS:
-        return lookup(W, tokens), W_dot[nearest]
-    return lookup(W, tokens), jax.nn.one_hot(nearest, rows, dtype=W.dtype) @ W_dot
+
+    def read(W_dot: Array) -> Array:
+        return W_dot[nearest]
+
+    def multiply(W_dot: Array) -> Array:
+        return jax.nn.one_hot(nearest, rows, dtype=W.dtype) @ W_dot
+
+    default = read if rows > _ONE_HOT_ROWS else multiply
+    return lookup(W, tokens), lax.platform_dependent(W_dot, cpu=read, default=default)
