@@ -22,6 +22,7 @@ from rnn_jax.errors import BadInput
 if TYPE_CHECKING:  # JAX is imported inside the functions, so that --help answers at once
     import optax
 
+    from rnn_jax import fit
     from rnn_jax.data.text import Vocabulary
 
 QUICK = {
@@ -43,7 +44,7 @@ class Config(language.WritingSettings, cli.LanguageSettings):
 
     RANGES: ClassVar[Mapping[str, str]] = {
         **{"embed": "[0, inf)", "segment": "[0, inf)", "lr_decay": "(0, 1]"},
-        **{"weight_decay": "[0, inf)", "weight_drop": "[0, 1)"},
+        **{"weight_decay": "[0, inf)", "weight_drop": "[0, 1)", "memory": "[0, inf)"},
         **{"decay_after": "[1, inf)", "horizon": "[0, inf)", "average": "[0, 1)"},
     }
 
@@ -69,6 +70,8 @@ class Config(language.WritingSettings, cli.LanguageSettings):
     """size of an embedding of the characters; 0 reads them one-hot (a lookup in W_xh)"""
     segment: int = 0
     """keep only every so many-th carry for the backward pass and recompute the rest; 0 keeps all"""
+    memory: int = 0
+    """MiB that a gradient may take: picks --segment, and says what it costs; 0 is off"""
     locked: bool = False
     """drop a unit for a whole chunk or not at all (variational dropout)"""
     weight_drop: float = 0.0
@@ -151,9 +154,26 @@ def starting_weights(config: Config, vocabulary: "Vocabulary") -> Any:
 
 def model_spec(config: Config, vocabulary: int) -> dict[str, Any]:
     """What `models.from_spec` builds the model from, now and when the run is opened."""
-    names = ("cell", "hidden", "layers", "embed", "dropout", "locked", "residual", "segment")
+    names = ("cell", "hidden", "layers", "embed", "dropout", "locked", "residual")
     arguments = {"vocabulary": vocabulary} | {name: getattr(config, name) for name in names}
     return {"builder": "language_model", "arguments": arguments}
+
+
+def segment(config: Config, recipe: "fit.Recipe") -> int:
+    """--segment, or what --memory leads to."""
+    from rnn_jax import segments
+
+    if not config.memory:
+        return config.segment
+    if config.segment:
+        raise BadInput("--memory picks the segment; leave out --segment")
+    plan = segments.plan(
+        *(recipe.model, recipe.task.loss, recipe.task.lanes, recipe.task.batch(0)),
+        config.memory * 2**20,
+        noisy=config.dropout > 0,
+    )
+    print(f"memory: {plan.describe()}", file=sys.stderr)
+    return plan.segment
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -172,6 +192,7 @@ def run(config: Config) -> dict[str, Any]:
         params=starting_weights(config, corpus.vocabulary),
         noise=partial(layers.weight_drop, rate=config.weight_drop) if config.weight_drop else None,
     )
+    recipe = recipe._replace(segment=segment(config, recipe))
     return language.train("char_lm", config, corpus, spec, recipe)
 
 

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import optax
 
-from rnn_jax import parallel
+from rnn_jax import parallel, segments
 from rnn_jax.digest import digest
 from rnn_jax.errors import Stopped
 from rnn_jax.models import Model
@@ -27,7 +27,8 @@ class Recipe(NamedTuple):
     optimizer: an Optax transformation, clipping included; seed: of parameters and dropout (a model
     without dropout ignores its key); average: decay of the moving average that is evaluated and
     kept instead of the parameters, 0 for none; params: weights to start from, not ``model.init``'s;
-    noise: on the parameters at each step, as in `make_step`.
+    noise: on the parameters at each step, as in `make_step`; segment: steps between the carries
+    that are kept for the backward pass, which does the rest again (`segments`), 0 to keep all.
     """
 
     model: Model
@@ -37,6 +38,7 @@ class Recipe(NamedTuple):
     average: float = 0.0
     params: Any = None
     noise: Callable[[jax.Array, Any], Any] | None = None
+    segment: int = 0
 
     def start(self) -> TrainState:
         """The state at step 0."""
@@ -46,7 +48,10 @@ class Recipe(NamedTuple):
 
     def steps(self) -> Callable[..., tuple[TrainState, Metrics]]:
         """Several steps in one dispatch, on one device or as one of several."""
-        step = make_step(self.model, self.task.loss, self.optimizer, self.average, self.noise)
+        step = make_step(
+            *(self.model, self.task.loss, self.optimizer, self.average, self.noise),
+            total=segments.objective(self.segment),
+        )
         return make_steps(step)
 
     def key(self) -> jax.Array:

@@ -6,6 +6,7 @@ not.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import flax.struct
@@ -15,8 +16,10 @@ import numpy as np
 import optax
 from jax import lax
 
+from rnn_jax import ordered
 from rnn_jax.bptt import select
 from rnn_jax.models import Model
+from rnn_jax.objective import summed_loss
 from rnn_jax.tasks import Batch, Task
 
 Array = jax.Array
@@ -69,70 +72,48 @@ def create(
     )
 
 
-def time_first(batch: Batch) -> Batch:
-    """[B, T, ...] to [T, B, ...]; a fresh of [B] has no time to move."""
-
-    def turn(a: Array | None) -> Array | None:
-        return a if a is None or a.ndim == 1 else jnp.swapaxes(a, 0, 1)
-
-    return Batch(*(jax.tree.map(turn, part) for part in batch))
-
-
-def summed_loss(
-    model: Model, loss: Callable, params: Any, carry: Any, batch: Batch, keys: Array | None
-) -> tuple[Array, tuple[Array, Any]]:
-    """Sum over steps of weight times loss, with the sum of weights and the final carry."""
-    steps = time_first(batch)
-    carry, ys = model.apply(
-        params, carry, steps.inputs, mask=steps.mask, fresh=steps.fresh, keys=keys
-    )
-    each = loss(ys, steps.targets)
-    weights = steps.mask if steps.weights is None else steps.weights
-    if weights is None:
-        return each.sum(), (jnp.asarray(each.size, each.dtype), carry)
-    weights = weights.astype(each.dtype)
-    # Where, not times: what the loss does not look at may be anything, also NaN.
-    return jnp.where(weights != 0, each * weights, 0).sum(), (weights.sum(), carry)
-
-
 def make_step(
     model: Model,
     loss: Callable[[Array, Array], Array],
     optimizer: optax.GradientTransformation,
     decay: float = 0.0,
     noise: Callable[[Array, Any], Any] | None = None,
+    shards: int = 0,
+    total: Callable[..., tuple[Array, tuple[Array, Any]]] = summed_loss,
 ) -> Callable[..., tuple[TrainState, Metrics]]:
     """One step of truncated BPTT: ``(state, batch, key=None, axis=None) -> (state, metrics)``.
 
     decay: of the average of parameters, 0 for none. noise: ``(key, params) -> params`` that the
-    step's loss is taken at, the same on all devices and for all lanes; None is none.
+    step's loss is taken at, the same on all devices and for all lanes; None is none. total:
+    `summed_loss`, or what does the same in another order (`segments.objective`).
     key: for noise and dropout, with the step (and for dropout the lane) folded in; None is neither.
     axis: the mapped axis's name where lanes lie on several devices; sums and weights are each
-    summed over it before they are divided, outside what is differentiated. A step whose loss or
-    gradient is not finite leaves parameters, optimizer and average as they were and is counted;
-    lanes whose carry is not finite start afresh.
+    summed over it before they are divided, outside what is differentiated. shards: of all lanes, so
+    that the bits are the same on any number of devices (`ordered.summed`); 0 does without. A step
+    whose loss or gradient is not finite leaves parameters, optimizer and average as they were and
+    is counted; lanes whose carry is not finite start afresh.
     """
 
     def step(
         state: TrainState, batch: Batch, key: Array | None = None, axis: str | None = None
     ) -> tuple[TrainState, Metrics]:
-        def over_devices(tree: Any) -> Any:
-            return tree if axis is None else lax.psum(tree, axis)
-
-        def objective(params: Any) -> tuple[Array, tuple[Array, Any]]:
-            if noise is not None and now is not None:
-                params = noise(jax.random.fold_in(now, _NOISE), params)
-            return summed_loss(model, loss, params, state.carry, batch, keys)
+        def objective(params: Any, *part: Any) -> tuple[Array, tuple[Array, Any]]:
+            return total(model, loss, _noisy(noise, now, params), *part)
 
         lanes = jax.tree.leaves(state.carry)[0].shape[0]
         now = None if key is None else jax.random.fold_in(key, state.step)
         keys = None if now is None else _lane_keys(now, lanes, axis)
-        (total, (weight, carry)), bars = jax.value_and_grad(objective, has_aux=True)(state.params)
-        total, weight, bars = over_devices((total, weight, bars))
+        sums, part = partial(_sums, objective, state.params), (state.carry, batch, keys)
+        if shards:
+            summed, carry = ordered.summed(sums, part, shards, axis, state.step + 1)
+        else:
+            summed, carry = sums(part)
+            summed = summed if axis is None else lax.psum(summed, axis)
+        lost, weight, bars = summed
         # A chunk in which the loss looks nowhere has no gradient; 0 / 0 would skip it as NaN.
         weight = jnp.maximum(weight, jnp.finfo(weight.dtype).tiny)
         bars = jax.tree.map(lambda bar: bar / weight, bars)
-        metrics = Metrics(total / weight, optax.tree.norm(bars))
+        metrics = Metrics(lost / weight, optax.tree.norm(bars))
         new = _updated(state, optimizer, bars, decay)
         finite = jnp.isfinite(metrics.loss) & jnp.isfinite(metrics.gradient_norm)
         state = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, state)
@@ -143,6 +124,18 @@ def make_step(
         ), metrics
 
     return step
+
+
+def _sums(objective: Callable, params: Any, part: Any) -> tuple[tuple[Array, Array, Any], Any]:
+    """Sums over some lanes of loss, weight and gradient; and their last carry."""
+    (total, (weight, carry)), bars = jax.value_and_grad(objective, has_aux=True)(params, *part)
+    return (total, weight, bars), carry
+
+
+def _noisy(noise: Callable | None, key: Array | None, params: Any) -> Any:
+    if noise is None or key is None:
+        return params
+    return noise(jax.random.fold_in(key, _NOISE), params)
 
 
 def _lane_keys(key: Array, lanes: int, axis: str | None) -> Array:
@@ -218,9 +211,12 @@ def make_evaluate(model: Model, task: Task) -> Callable[[Any], float]:
     return evaluate
 
 
-def batches(task: Task, position: int, count: int, room: int) -> Batch:
-    """Batches position … position + count, stacked to leaves [room, B, ...]; the rest are zeros."""
-    parts = [task.batch(position + i) for i in range(count)]
+def batches(task: Task, position: int, count: int, room: int, lanes: slice = slice(None)) -> Batch:
+    """Batches position … position + count, stacked to leaves [room, B, ...]; the rest are zeros.
+
+    lanes: those to take, where other processes take the others.
+    """
+    parts = [jax.tree.map(lambda a: a[lanes], task.batch(position + i)) for i in range(count)]
 
     def join(*leaves: np.ndarray) -> np.ndarray:
         out = np.zeros((room, *leaves[0].shape), leaves[0].dtype)
