@@ -6,10 +6,11 @@
 
 z(t) = u x(t) + w h(t-1), h(t) = φ(z(t)), r(t) = v h(t), y(t) = φ(r(t)), with the loss
 L = Σ_t (y(t) - target(t))² / 2. The gradient is found four times: by the slide's equations, by
-jax.grad, by general backpropagation over the slide's unrolled graph, and by the same over the graph
-that JAX traces; then that of a vector RNN, by hand and through the library's own model. The second
-part stops the gradient after every --chunk steps (jax.grad meets a stop_gradient there), and takes
-ū and w̄ apart: which terms of their double sums remain, and which are dropped.
+jax.grad, by general backpropagation over the slide's unrolled graph (drawn with its values and bars
+in unrolled.svg and .png, up to 10 steps), and by the same over the graph that JAX traces; then that
+of a vector RNN, by hand and through the library's own model. The second part stops the gradient
+after every --chunk steps (jax.grad meets a stop_gradient there), and takes ū and w̄ apart: which
+terms of their double sums remain, and which are dropped.
 
 The result is the largest difference from jax.grad in float64, of every way and parameter; beside
 it, as baseline, that of jax.grad in float32. Expected: below 1e-12, and about 1e-7.
@@ -23,7 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from experiments import cli
-from experiments.cli.files import save
+from experiments.cli.files import check, save
 from rnn_jax.errors import BadInput
 
 if TYPE_CHECKING:  # JAX is imported inside the functions, so that --help answers at once
@@ -32,6 +33,7 @@ if TYPE_CHECKING:  # JAX is imported inside the functions, so that --help answer
 QUICK = {"length": 3}
 
 WEIGHTS = ("u", "v", "w")
+FILES = ("tables.txt", "terms.png", "unrolled.svg", "unrolled.png")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -190,11 +192,12 @@ def difference(bars: Sequence[float], found: Mapping[str, Sequence[float]]) -> f
 
 def run(config: Config) -> dict[str, Any]:
     """Print the tables, compare the ways, and take the sums apart; into the run's folder too."""
-    from rnn_jax.byhand import scalar, tables
+    from rnn_jax.byhand import picture, scalar, tables
 
+    check(config.out, FILES)
     began = time.perf_counter()
     problem = network, xs, targets = example(config)
-    parts, files = [told(config, *problem)], {}
+    parts, files = [told(config, *problem)], picture.files(*problem)
     every = {0: gradients(*problem, 0)}
     parts.append(f"The whole sequence\n{beside(every[0])}")
     if config.chunk:
@@ -223,9 +226,7 @@ def run(config: Config) -> dict[str, Any]:
         "baseline": max(difference(found["in float32"], found) for found in every.values()),
         "better": "lower",
         "seconds": round(time.perf_counter() - began, 1),
-        "parameters": len(WEIGHTS),
-        "step": 0,
-        "out": config.out,
+        **{"parameters": len(WEIGHTS), "step": 0, "out": config.out},
         "gradient": dict(zip(WEIGHTS, every[0]["by hand"], strict=True)),
         "truncated": dict(zip(WEIGHTS, every[config.chunk]["by hand"], strict=True)),
     }

@@ -1,6 +1,5 @@
 """What a table of embeddings has learned: its nearest neighbours, and a picture of it."""
 
-import io
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,7 +18,7 @@ _STYLES = {
     "other": {"marker": "x", "color": "0.35"},
 }
 _SMALLEST, _LARGEST = 7.0, 12.0  # of the labels, in points
-_GAP = 4.0  # pixels between a symbol's mark and its label
+_GAPS = (4.0, 14.0)  # pixels between a symbol's mark and its label; the second where it is crowded
 
 
 class Table(NamedTuple):
@@ -112,7 +111,8 @@ def draw(table: Table, title: str) -> "Figure":
     for which, share in zip(("first", "second"), shares, strict=True):
         set_label = axes.set_xlabel if which == "first" else axes.set_ylabel
         set_label(f"{which} principal component ({share:.0%} of the variance)")
-    axes.set_title(title)
+    others = f"; the other {table.R.shape[1] - 2} are not seen" if table.R.shape[1] > 2 else ""
+    axes.set_title(f"{title},\nalong the two directions in which they differ most{others}")
     axes.margins(0.06)
     figure.legend(loc="outside right upper", frameon=False)
     figure.draw_without_rendering()  # fixes where the points are
@@ -121,13 +121,6 @@ def draw(table: Table, title: str) -> "Figure":
     size = (logs - logs.min()) / max(np.ptp(logs), 1e-12)
     _label(axes, points, table.symbols, _SMALLEST + (_LARGEST - _SMALLEST) * size)
     return figure
-
-
-def png(figure: "Figure") -> bytes:
-    """The figure as a PNG."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()
 
 
 def _kind(symbol: str) -> str:
@@ -142,7 +135,8 @@ def _label(axes: "Axes", points: "np.ndarray", symbols: Sequence[str], sizes: "n
 
     inside = axes.get_window_extent()
     marks = axes.transData.transform(points)
-    taken = np.concatenate([marks - _GAP, marks + _GAP], axis=1)  # boxes x0 y0 x1 y1 [N, 4]
+    free = _GAPS[0]
+    taken = np.concatenate([marks - free, marks + free], axis=1)  # boxes x0 y0 x1 y1 [N, 4]
     back = axes.transData.inverted()
     for symbol, size, mark in zip(map(_written, symbols), sizes, marks, strict=True):
         text = axes.text(0, 0, symbol, fontsize=size, parse_math=False, va="bottom", ha="left")
@@ -155,6 +149,10 @@ def _label(axes: "Axes", points: "np.ndarray", symbols: Sequence[str], sizes: "n
             if within and apart.any(axis=1).all():
                 text.set_position(back.transform(corner - offset))
                 taken = np.concatenate([taken, box[None]])
+                near = np.clip(mark, box[:2], box[2:])
+                if np.abs(near - mark).max() > 2 * free:  # a thread, for other marks are as near
+                    ends = back.transform([mark, near])
+                    axes.plot(*ends.T, color="0.6", linewidth=0.6, zorder=0.5)
                 break
         else:
             text.remove()
@@ -171,13 +169,14 @@ def _written(symbol: str) -> str:
 
 
 def _around(mark: "np.ndarray", width: float, height: float) -> Iterator["np.ndarray"]:
-    """Lower left corners of a box beside, above, below and diagonal to a mark."""
+    """Lower left corners of a box beside, above, below and diagonal to a mark, nearest first."""
     import numpy as np
 
-    right, left, up, down = _GAP + 1, -_GAP - 1 - width, _GAP + 1, -_GAP - 1 - height
     middle = np.array([-width / 2, -height / 2])
-    for dx, dy in (
-        *((right, middle[1]), (left, middle[1]), (middle[0], up), (middle[0], down)),
-        *((right, up), (left, up), (right, down), (left, down)),
-    ):
-        yield mark + (dx, dy)
+    for gap in _GAPS:
+        right, left, up, down = gap + 1, -gap - 1 - width, gap + 1, -gap - 1 - height
+        for dx, dy in (
+            *((right, middle[1]), (left, middle[1]), (middle[0], up), (middle[0], down)),
+            *((right, up), (left, up), (right, down), (left, down)),
+        ):
+            yield mark + (dx, dy)

@@ -17,17 +17,14 @@ import dataclasses
 import sys
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from experiments import cli
-from experiments.cli.files import save
-
-if TYPE_CHECKING:  # JAX and Matplotlib are imported inside the functions, so that --help is quick
-    from matplotlib.figure import Figure
+from experiments.cli.files import check, save
 
 QUICK = {"steps_in_time": 3, "chunk": 1}
 
-INPUTS, HIDDEN, OUTPUTS = 3, 8, 5  # sizes X, H and V of the models whose graphs these are
+INPUTS, HIDDEN, OUTPUTS = 5, 8, 5  # X, H and V; an output may be the next input
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,32 +55,19 @@ class Config(cli.CommonSettings):
     """recurrent layers, one on another"""
 
 
-def pictures(figure: "Figure") -> dict[str, bytes]:
-    """The figure as {"svg": …, "png": …}, the same bytes whenever it is the same figure."""
-    import io
-
-    import matplotlib
-
-    files = {}
-    for kind, metadata in (("svg", {"Date": None}), ("png", {})):
-        buffer = io.BytesIO()
-        with matplotlib.rc_context({"svg.hashsalt": "rnn_jax", "mathtext.fontset": "cm"}):
-            figure.savefig(buffer, format=kind, metadata=metadata)
-        files[kind] = buffer.getvalue()
-    return files
-
-
 def run(config: Config) -> dict[str, Any]:
     """Trace, try and draw each graph; the pictures go into the run's folder."""
-    import jax
+    import jax  # here and not above, so that --help answers at once
 
-    from rnn_jax import cells, drawings, graphs
+    from rnn_jax import cells, drawings, graphs, plots
 
+    plans = drawings.plans(config.steps_in_time, config.chunk)
+    check(config.out, [f"{name}.{kind}" for name in plans for kind in ("svg", "png")])
     began = time.perf_counter()
     below = [INPUTS, *[HIDDEN] * (config.layers - 1)]
     made = [cells.build(config.cell, width, HIDDEN) for width in below]
     files, told, tried, wrong, parameters = {}, {}, 0, 0, 0
-    for name, plan in drawings.plans(config.steps_in_time, config.chunk).items():
+    for name, plan in plans.items():
         if config.drawing not in ("all", name):
             continue
         with jax.enable_x64(True):
@@ -97,7 +81,7 @@ def run(config: Config) -> dict[str, Any]:
         print(f"{name}: {told[name]}, {disagree} of {pairs} paths disagree", file=sys.stderr)
         places = graphs.unrolled(graph, plan.turn)
         figure = graphs.draw(graph, places, plan.title, gradients=name == "truncated")
-        files |= {f"{name}.{kind}": drawn for kind, drawn in pictures(figure).items()}
+        files |= {f"{name}.svg": plots.svg(figure), f"{name}.png": plots.png(figure)}
     save(config.out, files)
     return {
         "metric": "paths that the drawing has and the model has not, or the other way round",

@@ -22,12 +22,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from experiments import char_lm, cli, language, neural_lm
+from experiments.cli.files import check as check_folder
 from experiments.cli.files import save
 from rnn_jax.errors import BadInput
 
 if TYPE_CHECKING:  # JAX is imported inside the functions, so that --help answers at once
     from rnn_jax.data.text import Corpus
 
+FILES = ("ladder.json", "ladder.png")
 QUICK = {"n": 3, "windows": (2,), "cells": ("gru",), "hidden": 64, "steps": 200}
 
 
@@ -72,32 +74,39 @@ class Config(cli.TextSettings):
 
 
 class Rung(NamedTuple):
-    """A model's held-out score: mean over seeds, its spread, and what it cost."""
+    """A model's held-out score: mean over seeds, its spread, and what it cost.
+
+    deviation: over seeds, None for one; test: nats on the test part, None where there is none.
+    """
 
     name: str
     nats: float
-    deviation: float | None  # over seeds; None for one
+    deviation: float | None
     parameters: int
     seconds: float
+    test: float | None
 
 
 def counted(config: Config, corpus: "Corpus") -> Iterator[Rung]:
     """The uniform distribution, and interpolated Kneser-Ney from 1 to n."""
     from rnn_jax import ngrams
 
-    yield Rung("uniform", math.log(len(corpus.vocabulary)), None, 0, 0.0)
+    uniform = math.log(len(corpus.vocabulary))
+    yield Rung("uniform", uniform, None, 0, 0.0, corpus.test and uniform)
     for n in range(1, config.n + 1):
         began = time.monotonic()
         counts = ngrams.count(corpus.train, len(corpus.vocabulary), n)
         tables = ngrams.kneser_ney(counts, ngrams.discounts(counts))
-        nats = -float(ngrams.log_probabilities(tables, corpus.valid).mean())
-        yield Rung(f"{n}-gram", nats, None, ngrams.size(tables), time.monotonic() - began)
+        nats, test = (
+            part and -float(ngrams.log_probabilities(tables, part).mean())
+            for part in (corpus.valid, corpus.test)
+        )
+        seconds = time.monotonic() - began
+        yield Rung(f"{n}-gram", nats, None, ngrams.size(tables), seconds, test)
 
 
 def networks(config: Config) -> Iterator[tuple[str, Any, Any]]:
     """``(rung, experiment module, its Config)`` of every network but for seed and folder."""
-    from rnn_jax import cells
-
     shared = {
         field.name: getattr(config, field.name) for field in dataclasses.fields(cli.TextSettings)
     }
@@ -110,7 +119,6 @@ def networks(config: Config) -> Iterator[tuple[str, Any, Any]]:
         yield f"window {K}", neural_lm, neural_lm.Config(**falling, context=K)
     recurrent = {"layers": 1, "dropout": config.dropout, "average": config.average}
     for cell in config.cells:
-        cells.constructor(cell)  # BadInput for a name that is none
         yield cell, char_lm, char_lm.Config(**shared, **recurrent, cell=cell)
 
 
@@ -121,10 +129,15 @@ def trained(config: Config, rung: str, module: Any, settings: Any) -> Rung:
         folder = Path(config.out, f"{rung.replace(' ', '-').replace(':', '.')}-{seed}")
         print(f"--- {rung}, seed {seed}", file=sys.stderr)
         results.append(module.run(dataclasses.replace(settings, seed=seed, out=str(folder))))
+        if (steps := results[-1]["step"]) != config.steps:
+            told = f"{folder} has {steps} steps, --steps {config.steps} asked"
+            raise BadInput(f"{told}: use another --out")
     nats = [float(result["value"]) for result in results]
     deviation = statistics.stdev(nats) if len(nats) > 1 else None
     seconds = statistics.mean(result["seconds"] for result in results)
-    return Rung(rung, statistics.mean(nats), deviation, results[0]["parameters"], seconds)
+    tests = [result["test"] for result in results if "test" in result]
+    test = statistics.mean(tests) if tests else None
+    return Rung(rung, statistics.mean(nats), deviation, results[0]["parameters"], seconds, test)
 
 
 def records(rungs: list[Rung], corpus: "Corpus") -> list[dict[str, Any]]:
@@ -140,18 +153,21 @@ def records(rungs: list[Rung], corpus: "Corpus") -> list[dict[str, Any]]:
 
 
 def show(rows: list[dict[str, Any]]) -> None:
-    """The table on stderr, a line a rung."""
+    """The table on stderr, a line a rung; the test part's nats where there is one."""
     print(
         f"\n{'rung':12} {'nats':>8} {'± s.d.':>8} {'perplexity':>11} {'bits/char':>10} "
-        f"{'bits/byte':>10} {'parameters':>12} {'seconds':>8}",
+        f"{'bits/byte':>10} {'parameters':>12} {'seconds':>8}"
+        f"{'' if rows[0]['test'] is None else '  test nats'}",
         file=sys.stderr,
     )
     for row in rows:
         spread = "" if row["deviation"] is None else f"{row['deviation']:.4f}"
         bits = "" if row["bits_per_character"] is None else f"{row['bits_per_character']:.3f}"
+        test = "" if row["test"] is None else f" {row['test']:10.4f}"
         print(
             f"{row['name']:12} {row['nats']:8.4f} {spread:>8} {row['perplexity']:11.2f} {bits:>10} "
-            f"{row['bits_per_byte']:10.3f} {row['parameters']:12,} {row['seconds']:8.1f}",
+            f"{row['bits_per_byte']:10.3f} {row['parameters']:12,} {row['seconds']:8.1f}"
+            f"{test}",
             file=sys.stderr,
         )
 
@@ -163,17 +179,47 @@ def picture(rows: list[dict[str, Any]], title: str) -> bytes:
     return plots.ladder([(r["name"], r["bits_per_byte"]) for r in rows], "bits per byte", title)
 
 
-def run(config: Config) -> dict[str, Any]:
-    """Every rung on the same text; the best one's nats per token."""
+def check(config: Config) -> None:
+    """BadInput for what cannot be climbed, or not in this folder; before the text is read."""
     for name in ("windows", "cells"):
         if len(set(getattr(config, name))) < len(getattr(config, name)):
             raise BadInput(f"--{name} names a rung twice; name each once")
+    for K in config.windows:
+        if K < 1:
+            raise BadInput(f"--windows {K}: must be at least 1")
+    check_folder(config.out, FILES)
+    before, asked = Path(config.out, FILES[0]), cli.identity(config)
+    if before.exists():
+        try:
+            there = json.loads(before.read_bytes())["config"]
+        except (OSError, ValueError, KeyError, TypeError):
+            raise BadInput(f"{before} is damaged; use another --out") from None
+        for name, value in asked.items():
+            if there.get(name) != value:
+                told = f"{name}: {there.get(name)} in {before}, {value} asked"
+                raise BadInput(f"{told}; use another --out")
+    from rnn_jax import cells
+
+    for cell in config.cells:
+        cells.build(cell, 1, config.hidden)
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Every rung on the same text; the best one's nats per token."""
+    check(config)
     corpus = language.read(config)
     from rnn_jax import scores
+    from rnn_jax.data import text
 
-    plans = list(networks(config))  # all of them checked before the first is trained
+    plans = list(networks(config))  # all that would be refused is, before anything is counted
+    text.lanes(corpus.train, config.lanes, config.bptt)
+    for K in config.windows:
+        neural_lm.check_context("--windows", K, corpus)
     began = time.monotonic()
     rungs = list(counted(config, corpus))
+    begun = {"config": cli.identity(config), "data": corpus.record}
+    if not Path(config.out, FILES[0]).exists():
+        save(config.out, {FILES[0]: json.dumps(begun, indent=1) + "\n"})
     rungs += [trained(config, *plan) for plan in plans]
     rows = records(rungs, corpus)
     show(rows)
@@ -182,16 +228,12 @@ def run(config: Config) -> dict[str, Any]:
         **scores.language(best.nats, corpus),
         **{"best": best.name, "seconds": round(time.monotonic() - began, 2)},
         **{"parameters": best.parameters, "step": config.steps, "digest": None},
+        **({} if best.test is None else {"test": best.test}),
         "out": config.out,
     }
-    told = {"config": cli.identity(config), "data": corpus.record, "rungs": rows, "result": result}
-    save(
-        config.out,
-        {
-            "ladder.json": json.dumps(told, indent=1) + "\n",
-            "ladder.png": picture(rows, corpus.record["description"]),
-        },
-    )
+    told = json.dumps({**begun, "rungs": rows, "result": result}, indent=1) + "\n"
+    drawn = picture(rows, corpus.record["description"])
+    save(config.out, dict(zip(FILES, (told, drawn), strict=True)))
     return result
 
 

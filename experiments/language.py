@@ -10,6 +10,8 @@ from experiments import cli
 from rnn_jax.errors import BadInput
 
 if TYPE_CHECKING:  # JAX is imported inside the functions, so that --help answers at once
+    import numpy as np
+
     from rnn_jax.data.text import Corpus, Vocabulary
     from rnn_jax.fit import Recipe
 
@@ -37,6 +39,13 @@ def read(config: cli.TextSettings) -> "Corpus":
     return corpus
 
 
+def encode(written: str, vocabulary: "Vocabulary") -> "np.ndarray":
+    """The tokens of what was written on the command line; says on stderr what is not known."""
+    if unseen := vocabulary.unseen(written):
+        print(f"note: not in the training text, read as unknown: {unseen!r}", file=sys.stderr)
+    return vocabulary.encode(written)
+
+
 def train(
     name: str, config: WritingSettings, corpus: "Corpus", spec: dict[str, Any], recipe: "Recipe"
 ) -> dict[str, Any]:
@@ -44,7 +53,7 @@ def train(
 
     name: the experiment's; spec: what `models.from_spec` built the recipe's model from.
     """
-    from rnn_jax import fit, scores
+    from rnn_jax import distributed, fit, scores
     from rnn_jax.run import new_manifest
 
     manifest = new_manifest(
@@ -55,6 +64,7 @@ def train(
     )
     folder, show = Path(config.out), writer(config, recipe.model, corpus.vocabulary)
     outcome = fit.fit(folder, manifest, recipe, config, show, unit=config.alphabet)
+    distributed.finish()
     return {
         **scores.language(outcome.best, corpus),
         "last": outcome.last,
@@ -73,9 +83,7 @@ def writer(
 
     if not config.prompt:
         raise BadInput("--prompt is empty; give at least one character")
-    if unseen := vocabulary.unseen(config.prompt):
-        print(f"note: not in the training text, read as unknown: {unseen!r}", file=sys.stderr)
-    prompt = vocabulary.encode(config.prompt)[None]
+    prompt = encode(config.prompt, vocabulary)[None]
 
     def show(step: int, weights: Any) -> tuple[str, str]:
         tokens, _ = decode.generate(

@@ -22,7 +22,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from experiments import cli, language
-from experiments.cli.files import save
+from experiments.cli.files import check, save
 from rnn_jax.errors import BadInput
 
 if TYPE_CHECKING:  # JAX is imported inside the functions, so that --help answers at once
@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # JAX is imported inside the functions, so that --help answer
     from rnn_jax.data.text import Corpus, Vocabulary
     from rnn_jax.ngrams import Counts, Growth, Tables
 
+FILES = ("ngram.json", "ngram.png", "sample.txt")
 QUICK = {"n": 3, "sample": 100}
 
 _FOR_WEIGHTS = 0.1  # of the training part, its end: what --smoothing em fits the weights on
@@ -43,7 +44,7 @@ class Config(cli.TextSettings):
 
     RANGES: ClassVar[Mapping[str, str]] = {
         "n": "[1, 50]",
-        "add_k": "(0, inf)",
+        "add_k": "[1e-12, 1e6]",  # what single precision can divide and add up
         "sample": "[0, inf)",
     }
 
@@ -55,7 +56,8 @@ class Config(cli.TextSettings):
     add_k: float = 0.1
     """what --smoothing add adds"""
     contexts: tuple[str, ...] = ()
-    """whose next tokens to print; if none the most frequent of two tokens"""
+    """whose next tokens to print, a word with the space before it: " the fat"; if none the most
+    frequent of two tokens"""
     prompt: str = "\n"
     """what the sample goes on from"""
     sample: int = 200
@@ -88,8 +90,10 @@ def smoother(config: Config, corpus: "Corpus", counts: "Counts") -> Callable[[in
     return ensemble
 
 
-def chosen_contexts(config: Config, vocabulary: "Vocabulary", counts: "Counts") -> list[Any]:
-    """The tokens of --contexts, or of the most frequent contexts. BadInput for one too long."""
+def chosen_contexts(
+    config: Config, vocabulary: "Vocabulary", counts: "Counts"
+) -> list[tuple[str, "np.ndarray"]]:
+    """--contexts as written, or the most frequent, each with its tokens; BadInput if too long."""
     import numpy as np
 
     from rnn_jax import ngrams
@@ -97,24 +101,20 @@ def chosen_contexts(config: Config, vocabulary: "Vocabulary", counts: "Counts") 
     if not config.contexts:
         length = min(2, config.n - 1)
         frequent = ngrams.most_frequent(counts, length, _CONTEXTS) if length else [()]
-        return [np.asarray(context, np.int32) for context in frequent]
-    found = [read(context, vocabulary) for context in config.contexts]
-    for context, tokens in zip(config.contexts, found, strict=True):
+        return [(vocabulary.decode(c), np.asarray(c, np.int32)) for c in frequent]
+    found = [(context, language.encode(context, vocabulary)) for context in config.contexts]
+    for context, tokens in found:
         if len(tokens) >= config.n:
             needed = f"--n {len(tokens) + 1} or more"
             raise BadInput(f"--contexts {context!r} is {len(tokens)} tokens long: use {needed}")
     return found
 
 
-def read(written: str, vocabulary: "Vocabulary") -> "np.ndarray":
-    """The tokens of what was written on the command line; says what is not known."""
-    if unseen := vocabulary.unseen(written):
-        print(f"note: not in the training text, read as unknown: {unseen!r}")
-    return vocabulary.encode(written)
-
-
 def slide_table(
-    contexts: list[Any], vocabulary: "Vocabulary", counts: "Counts", fit: Callable[[int], "Tables"]
+    contexts: list[tuple[str, "np.ndarray"]],
+    vocabulary: "Vocabulary",
+    counts: "Counts",
+    fit: Callable[[int], "Tables"],
 ) -> list[dict[str, Any]]:
     """For each context, p of next tokens by counting and smoothed, n one more than its length.
 
@@ -127,8 +127,8 @@ def slide_table(
     def p(tables: "Tables", context: Any) -> Any:
         return np.asarray(ngrams.distribution(tables, ngrams.widths(tables), context[None])[0])
 
-    counted = [p(ngrams.maximum_likelihood(counts.upto(len(c) + 1)), c) for c in contexts]
-    smoothed = [p(fit(len(c) + 1), c) for c in contexts]
+    counted = [p(ngrams.maximum_likelihood(counts.upto(len(c) + 1)), c) for _, c in contexts]
+    smoothed = [p(fit(len(c) + 1), c) for _, c in contexts]
     best = [w for p in smoothed for w in np.argsort(-p, kind="stable")[:_BEST].tolist() if p[w]]
     shown = list(dict.fromkeys(best))[:_COLUMNS]
 
@@ -136,8 +136,8 @@ def slide_table(
         return {vocabulary.symbols[w]: float(p[w]) for w in shown} if p.any() else None
 
     return [
-        {"context": vocabulary.decode(context), "counted": named(p), "smoothed": named(q)}
-        for context, p, q in zip(contexts, counted, smoothed, strict=True)
+        {"context": written, "counted": named(p), "smoothed": named(q)}
+        for (written, _), p, q in zip(contexts, counted, smoothed, strict=True)
     ]
 
 
@@ -163,11 +163,13 @@ def _short(p: float) -> str:
 
 def show_growth(rows: list["Growth"]) -> None:
     """A line for each n."""
-    print("\n n   entries V^n      distinct  held-out never seen    nats    bits  perplexity")
+    heads = " n   entries V^n      distinct    parameters  held-out never seen    nats    bits"
+    print(f"\n{heads}  perplexity")
     for row in rows:
         share = row.unseen / max(row.held_out, 1)
         print(
-            f"{row.n:2} {Decimal(row.entries):13.3e} {row.distinct:13,} {share:20.2%} "
+            f"{row.n:2} {Decimal(row.entries):13.3e} {row.distinct:13,} {row.parameters:13,} "
+            f"{share:20.2%} "
             f"{row.nats:7.4f} {row.nats / math.log(2):7.4f} {row.perplexity:11.2f}"
         )
         if math.isinf(row.nats):
@@ -190,9 +192,9 @@ def write(config: Config, vocabulary: "Vocabulary", tables: "Tables") -> str:
 
     from rnn_jax import decode, models, ngrams
 
-    model, prompt = models.stack(ngrams.cell(tables)), read(config.prompt, vocabulary)[None]
+    model, prompt = models.stack(ngrams.cell(tables)), language.encode(config.prompt, vocabulary)
     tokens, log_p = decode.generate(
-        *(model, (tables,), prompt, jax.random.key(config.seed), config.sample),
+        *(model, (tables,), prompt[None], jax.random.key(config.seed), config.sample),
         forbid=vocabulary.unknown,
     )
     known = np.isfinite(log_p[0])
@@ -203,6 +205,7 @@ def write(config: Config, vocabulary: "Vocabulary", tables: "Tables") -> str:
 
 def run(config: Config) -> dict[str, Any]:
     """Count, print the tables, score every n, write; nats per token of the longest n."""
+    check(config.out, FILES)
     corpus = language.read(config)
     from rnn_jax import ngrams, scores
     from rnn_jax.digest import digest
@@ -230,11 +233,9 @@ def run(config: Config) -> dict[str, Any]:
     }
     told = {"config": cli.identity(config), "data": corpus.record, **results, "table": table}
     told["growth"] = [row._asdict() for row in rows]
-    contents = {
-        "ngram.json": json.dumps(plain(told), indent=1) + "\n",
-        "ngram.png": ngrams.picture(rows, f"smoothing: {config.smoothing}"),
-    }
-    save(config.out, contents | ({"sample.txt": sample + "\n"} if sample else {}))
+    picture = ngrams.picture(rows, f"smoothing: {config.smoothing}")
+    contents = [json.dumps(plain(told), indent=1) + "\n", picture, sample + "\n"]
+    save(config.out, dict(zip(FILES, contents[: 2 + bool(sample)], strict=False)))
     return results
 
 

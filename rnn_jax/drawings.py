@@ -19,7 +19,7 @@ from rnn_jax.layers import Layer, dense
 
 Array = jax.Array
 
-_NUDGES = 8  # changes of an input that are tried on every loss
+_NUDGES = 32  # changes of an input that are tried on every loss
 
 
 class Plan(NamedTuple):
@@ -27,7 +27,8 @@ class Plan(NamedTuple):
 
     reads: whether a step is given an input x_t, else zeros; looks: the weight of its loss, as in
     `tasks.Batch`; turn: after this many steps a second network goes on from the first one's last
-    state; chunk: after every so many steps the gradient is cut; 0 is never, for both.
+    state; chunk: after every so many steps the gradient is cut; 0 is never, for both; feeds: every
+    step but the first is given the output before it, y_{t-1}, so that X = V.
     """
 
     title: str
@@ -35,6 +36,7 @@ class Plan(NamedTuple):
     looks: tuple[float, ...]
     turn: int = 0
     chunk: int = 0
+    feeds: bool = False
 
     def network(self, t: int) -> int:
         """Which of the networks makes step t, from 1 on."""
@@ -51,7 +53,7 @@ def plans(T: int, chunk: int) -> dict[str, Plan]:
     both = "Sequence to sequence: many to one, then one to many"
     return {
         "one_to_one": Plan("One to one", (True,), (1.0,)),
-        "one_to_many": Plan("One to many", (True, *none[1:]), ones),
+        "one_to_many": Plan("One to many", (True, *none[1:]), ones, feeds=True),
         "many_to_one": Plan("Many to one", every, (*zeros[1:], 1.0)),
         "many_to_many": Plan("Many to many", every, ones),
         "sequence_to_sequence": Plan(both, every + none, zeros + ones, turn=T),
@@ -74,10 +76,11 @@ class Example(NamedTuple):
 
     def model(self, t: int | None = None) -> models.Model:
         """The cells in a stack under the read-out; with t, marked as what they are at step t."""
-        cells = self.cells
+        cells, out = self.cells, self.out
         if t is not None:
             cells = [_marked(cell, f"h{layer}_{t}") for layer, cell in enumerate(cells, start=1)]
-        return models.recurrent(models.stack(*cells), self.out)
+            out = out._replace(apply=lambda w, h: graphs.mark(self.out.apply(w, h), f"y_{t}"))
+        return models.recurrent(models.stack(*cells), out)
 
 
 def example(plan: Plan, cells: Sequence[Cell], sizes: tuple[int, int, int], seed: int) -> Example:
@@ -103,11 +106,11 @@ def graph(plan: Plan, run: Example) -> graphs.Graph:
     """All that L depends on, named as in `graphs.layout`; what the loss does not see is absent.
 
     Each step is training's own `summed_loss` of a sequence of one step, with its carry, its output
-    and its loss marked; the carry goes on from step to step.
+    and its loss marked; the carry goes on from step to step, and where the plan feeds, the output.
     """
 
     def total(inputs: dict[str, Any]) -> Array:
-        carry, total = None, jnp.zeros(())
+        carry, y, total = None, jnp.zeros_like(run.xs[0]), jnp.zeros(())
         for t in range(1, len(plan.reads) + 1):
             model, w = run.model(t), _weights(inputs, plan.network(t), len(run.cells))
             if carry is None:
@@ -115,7 +118,9 @@ def graph(plan: Plan, run: Example) -> graphs.Graph:
                 carry = tuple(graphs.mark(h, f"h{layer}_0") for layer, h in start)
             if t - 1 in plan.edges():  # what training means by taking the carry as an argument
                 carry = jax.lax.stop_gradient(carry)
-            x = inputs.get(f"x_{t}", jnp.zeros_like(run.xs[0]))
+            x = inputs.get(f"x_{t}", y)
+            if plan.feeds:
+                y = model.apply(w, carry, x[None])[1][0]
             look = jnp.full((len(x), 1), plan.looks[t - 1])
             batch = tasks.Batch(x[:, None], run.targets[t - 1][:, None], weights=look)
             part, (_, carry) = train.summed_loss(model, _marked_loss(t), w, carry, batch, None)
@@ -147,15 +152,19 @@ def paths(plan: Plan, run: Example, graph: graphs.Graph) -> tuple[int, int]:
 
 
 def at_once(plan: Plan, run: Example) -> Callable[[Array], Array]:
-    """``xs [T, B, X] -> L_t [T]``: nothing marked, the fast backward pass, chunk after chunk."""
-    model, edges = run.model(), plan.edges()
-    ends = sorted({plan.turn, len(plan.reads), *edges} - {0})
+    """``xs [T, B, X] -> L_t [T]``: nothing marked, the fast backward pass, chunk after chunk.
+
+    Where the plan feeds, step after step.
+    """
+    model, edges, T = run.model(), plan.edges(), len(plan.reads)
+    ends = [*range(1, T + 1)] if plan.feeds else sorted({plan.turn, T, *edges} - {0})
 
     def each(xs: Array) -> Array:
         carry, outs = model.start(run.weights[0], xs.shape[1]), []
         for begin, end in zip([0, *ends], ends, strict=False):
             carry = jax.lax.stop_gradient(carry) if begin in edges else carry
-            carry, ys = model.apply(run.weights[plan.network(end) - 1], carry, xs[begin:end])
+            given = outs[-1] if plan.feeds and begin else xs[begin:end]
+            carry, ys = model.apply(run.weights[plan.network(end) - 1], carry, given)
             outs.append(ys)
         each = losses.cross_entropy(jnp.concatenate(outs), run.targets)
         return each.sum(1) * jnp.asarray(plan.looks)
@@ -187,6 +196,6 @@ def _marked(cell: Cell, name: str) -> Cell:
 
 def _marked_loss(t: int) -> Callable[[Array, Array], Array]:
     def loss(ys: Array, targets: Array) -> Array:
-        return graphs.mark(losses.cross_entropy(graphs.mark(ys, f"y_{t}"), targets), f"L_{t}")
+        return graphs.mark(losses.cross_entropy(ys, targets), f"L_{t}")
 
     return loss

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import optax
 
-from rnn_jax import parallel, segments
+from rnn_jax import distributed, ordered, parallel, segments, trouble
 from rnn_jax.digest import digest
 from rnn_jax.errors import Stopped
 from rnn_jax.models import Model
@@ -46,13 +46,20 @@ class Recipe(NamedTuple):
         params = self.model.init(key) if self.params is None else self.params
         return create(self.model, self.optimizer, params, self.task.lanes, average=self.average > 0)
 
-    def steps(self) -> Callable[..., tuple[TrainState, Metrics]]:
-        """Several steps in one dispatch, on one device or as one of several."""
-        step = make_step(
+    def step(self, *, invariant: bool = False) -> Callable[..., tuple[TrainState, Metrics]]:
+        """One step, on one device or as one of several.
+
+        invariant: the same bits on any number of them, by `ordered.summed`.
+        """
+        return make_step(
             *(self.model, self.task.loss, self.optimizer, self.average, self.noise),
+            shards=ordered.shards(self.task.lanes) if invariant else 0,
             total=segments.objective(self.segment),
         )
-        return make_steps(step)
+
+    def steps(self, *, invariant: bool = False) -> Callable[..., tuple[TrainState, Metrics]]:
+        """Several of them in one dispatch."""
+        return make_steps(self.step(invariant=invariant))
 
     def key(self) -> jax.Array:
         """What `steps` draws dropout and noise from: an argument, so that a seed is no program."""
@@ -83,6 +90,7 @@ class _Outside(NamedTuple):
     run: Run
     progress: Progress
     signals: Signals
+    spikes: trouble.Spikes
     show: Callable[[int, Any], tuple[str, str]] | None
 
 
@@ -98,14 +106,18 @@ def fit(
     """Train up to ``config.steps`` from where `folder` stands.
 
     manifest: of `run.new_manifest`; show: ``(step, weights) -> (header, text)``, called before the
-    first step and after every evaluation. BadInput before anything is written; Stopped after a
-    signal, once the state is saved.
+    first step and after every evaluation. BadInput before anything is written, or where more than
+    ``config.max_skipped`` updates in a row are skipped; Stopped after a signal, once the state is
+    saved.
     """
     pace = Pace()
-    devices, note = parallel.choose(config.devices, recipe.task.lanes)
+    lanes, invariant = recipe.task.lanes, config.invariant
+    devices, note = parallel.choose(config.devices, lanes, invariant=invariant)
+    distributed.check_same({"the text": manifest["data"].get("digest"), "--devices": devices})
     manifest = {**manifest, "weights": "average" if recipe.average else "params"}
+    manifest["shards"] = ordered.shards(lanes) if invariant else None
     run, restored = start_or_resume(folder, manifest, jax.eval_shape(recipe.start))
-    state = restored.state if restored else recipe.start()
+    state = distributed.from_first(restored.state if restored else recipe.start())
     if restored:
         pace.began -= restored.extra.get("seconds", 0.0)
     with run, Signals() as signals, Progress(config.steps, int(state.step), unit) as progress:
@@ -113,11 +125,11 @@ def fit(
             progress.note(note)
         if state.step > config.steps:
             progress.note(f"the run stands at step {state.step}, past --steps {config.steps}")
-        outside = _Outside(run, progress, signals, show)
-        state = _loop(recipe, config, devices, state, pace, outside)
+        outside = _Outside(run, progress, signals, trouble.Spikes(run.rows), show)
+        state, stop = _loop(recipe, config, devices, state, pace, outside)
         run.curves(unit=unit.removesuffix("s"))
-    if signals.stop is not None:
-        raise Stopped(signals.stop, int(state.step))
+    if stop is not None:
+        raise Stopped(stop, int(state.step))
     last = [row["valid"] for row in run.rows if "valid" in row][-1:] or [None]
     speed = recipe.task.tokens * pace.steps / pace.seconds if pace.steps else None
     best, last = _best(run), math.nan if last[0] is None else last[0]
@@ -136,18 +148,20 @@ def _loop(
     state: TrainState,
     pace: Pace,
     outside: _Outside,
-) -> TrainState:
-    run, progress, signals, _ = outside
-    task, step, key = recipe.task, int(state.step), recipe.key()
-    most = room(task)
-    advance = parallel.data_parallel(recipe.steps(), devices)
+) -> tuple[TrainState, int | None]:
+    """The state at the end, and the signal that ended it before its time."""
+    run, progress, signals = outside[:3]
+    task, step, key, most = recipe.task, int(state.step), recipe.key(), room(recipe.task)
+    steps = recipe.steps(invariant=config.invariant)
+    advance = parallel.data_parallel(steps, devices, invariant=config.invariant)
     evaluate = make_evaluate(recipe.model, task)
     if step == 0:
         _show(outside, step, state)
-    while step < config.steps and signals.stop is None:
-        count = pace.count(step, config, most)
+    count, stop = _agreed(pace.count(step, config, most), signals.stop)
+    while step < config.steps and stop is None:
         before = time.monotonic()
-        state, metrics = advance(state, batches(task, step, count, most), np.int32(count), key)
+        data = batches(task, step, count, most, parallel.own_lanes(task.lanes))
+        state, metrics = advance(state, data, np.int32(count), key)
         metrics = Metrics(*(np.asarray(each)[:count] for each in metrics))
         pace.add(count, time.monotonic() - before)
         step += count
@@ -159,21 +173,49 @@ def _loop(
         if valid is not None:
             progress.note(f"step {step}: validation {valid:.4f} nats a step")
             _show(outside, step, state)
+        count, stop = _agreed(pace.count(step, config, most), signals.stop)
         # The best weights are always on the disk: they are what the run is opened with.
-        if best or step % config.save_every == 0 or step == config.steps or signals.stop:
+        lost = 0 < config.max_skipped <= trouble.skipped_in_a_row(run.rows, step)
+        if best or step % config.save_every == 0 or step == config.steps or stop or lost:
             seconds = time.monotonic() - pace.began
             run.save(step, state, metric=valid, extra={"seconds": seconds})
-    return state
+        if lost:
+            _check_next(run, recipe, state)
+    return state, stop
+
+
+def _check_next(run: Run, recipe: Recipe, state: TrainState) -> None:
+    """BadInput, once its batch is saved, if the next update would be skipped as well."""
+    state = parallel.on_one_device(state)
+
+    def looking(optimizer: optax.GradientTransformation) -> Callable:
+        return recipe._replace(optimizer=optimizer, average=0.0).step()
+
+    batch = recipe.task.batch(int(state.step))
+    trouble.check(looking, state, batch, recipe.key(), run.file)
+
+
+def _agreed(count: int, stop: int | None) -> tuple[int, int | None]:
+    """What all processes do next: steps by process 0's pace, and the signal that any has met."""
+    asked = distributed.exchange([count, stop])
+    return asked[0][0], next((signal for _, signal in asked if signal is not None), None)
 
 
 def _log(outside: _Outside, every: int, begin: int, metrics: Metrics, valid: float | None) -> None:
-    """A row for each step that logs or was skipped; the last one also when it was evaluated."""
+    """A row for each step that logs, jumps or was skipped; the last also when it was evaluated."""
+    spikes = []
     finite = np.isfinite(metrics.loss) & np.isfinite(metrics.gradient_norm)
     for i, (loss, norm) in enumerate(zip(metrics.loss, metrics.gradient_norm, strict=True)):
         step = begin + i + 1
-        evaluated = {"valid": valid} if valid is not None and i == len(finite) - 1 else {}
-        if step % every == 0 or evaluated or not finite[i]:
-            outside.run.log(step, loss=float(loss), gradient_norm=float(norm), **evaluated)
+        extra = {"valid": valid} if valid is not None and i == len(finite) - 1 else {}
+        if height := outside.spikes.height(float(loss)):
+            extra["spike"] = height
+            spikes.append(f"step {step}: loss {loss:.4g}, {height:.1f} standard deviations high")
+        if step % every == 0 or extra or not finite[i]:
+            outside.run.log(step, loss=float(loss), gradient_norm=float(norm), **extra)
+            outside.spikes.add(float(loss))
+    if spikes:  # a line a dispatch
+        outside.progress.note(spikes[0] + f"; {len(spikes) - 1} more" * (len(spikes) > 1))
     if not finite.all():
         first, many = begin + 1 + int(finite.argmin()), int((~finite).sum())
         outside.progress.note(f"step {first}: gradient not finite; {many} updates skipped")

@@ -154,8 +154,18 @@ def window_model(
     return recurrent(stack(window(context, padding=vocabulary)), out)
 
 
+def vector_model(inputs: int, outputs: int, cell: str, hidden: int, layers: int = 1) -> Model:
+    """Vectors [T, B, X] to vectors [T, B, Y]: cells in layers, an affine read-out.
+
+    cell: as in `language_model`.
+    """
+    sizes = [inputs] + [hidden] * (layers - 1)
+    return recurrent(stack(*(build(cell, size, hidden) for size in sizes)), dense(hidden, outputs))
+
+
 BUILDERS: dict[str, Callable[..., Model]] = {
     "language_model": language_model,
+    "vector_model": vector_model,
     "window_model": window_model,
 }
 

@@ -16,13 +16,19 @@ _MOST, _BYTES = 32, 2**26
 
 
 class Intervals(Protocol):
-    """What `fit` reads of an experiment's Config; none of it is part of the run's identity."""
+    """What `fit` reads of an experiment's Config.
+
+    None of it but `invariant` is part of the run's identity.
+    """
 
     steps: int
     devices: str
+    invariant: bool
     log_every: int
     eval_every: int
     save_every: int
+    max_skipped: int
+    tensorboard: bool
 
 
 class Pace:

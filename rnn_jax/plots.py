@@ -1,4 +1,4 @@
-"""Drawings of a run, as PNG bytes; Matplotlib is imported when the first is made."""
+"""Drawings as bytes, and those of a run; Matplotlib is imported when the first is made."""
 
 from __future__ import annotations
 
@@ -6,6 +6,25 @@ import io
 import math
 from collections.abc import Sequence
 from typing import Any
+
+
+def png(figure: Any) -> bytes:
+    """A Matplotlib Figure as a PNG."""
+    return _saved(figure, "png")
+
+
+def svg(figure: Any) -> bytes:
+    """A Matplotlib Figure as an SVG, the same bytes whenever it is the same figure."""
+    import matplotlib
+
+    with matplotlib.rc_context({"svg.hashsalt": "rnn_jax"}):
+        return _saved(figure, "svg", metadata={"Date": None})
+
+
+def _saved(figure: Any, kind: str, **how: Any) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, **how)
+    return buffer.getvalue()
 
 
 def curves(
@@ -41,9 +60,7 @@ def curves(
     axes.set_axisbelow(True)
     axes.spines["top"].set_visible(False)
     axes.legend(frameon=False, loc="upper right")
-    png = io.BytesIO()
-    figure.savefig(png, format="png")
-    return png.getvalue()
+    return png(figure)
 
 
 # Told apart in grey: light and thin against black, thick and dashed.
@@ -89,6 +106,4 @@ def ladder(rungs: Sequence[tuple[str, float]], unit: str, title: str = "") -> by
     axes.set_xlim(0, max(values) * 1.12)
     axes.invert_yaxis()
     axes.spines[["top", "right"]].set_visible(False)
-    png = io.BytesIO()
-    figure.savefig(png, format="png")
-    return png.getvalue()
+    return png(figure)

@@ -11,7 +11,7 @@ import pytest
 
 from experiments import bptt_by_hand
 from rnn_jax import cells, layers, losses, models, tasks, train
-from rnn_jax.byhand import backprop, scalar, tables, vector
+from rnn_jax.byhand import backprop, picture, scalar, tables, vector
 from rnn_jax.errors import BadInput
 
 XS = [0.5, -1.3, 0.8, 2.0, -0.4]
@@ -202,7 +202,7 @@ def test_the_experiment_prints_every_bar_and_all_ways_agree(capsys, tmp_path):
     told = json.loads(out)
     assert status == 0 and told["value"] < 1e-12 < 1e-9 < told["baseline"]
     assert told["digest"] is None and told["tokens_per_second"] is None and told["step"] == 0
-    assert {p.name for p in (tmp_path / "run").iterdir()} == {"tables.txt", "terms.png"}
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {*bptt_by_hand.FILES}
     config = bptt_by_hand.Config(length=4, w=0.5)
     net, xs, targets = bptt_by_hand.example(config)
     bars = scalar.backward(net, scalar.forward(net, xs, targets))
@@ -217,6 +217,43 @@ def test_the_experiment_prints_every_bar_and_all_ways_agree(capsys, tmp_path):
         want = [bars.y[t], bars.r[t], bars.h[t], bars.z[t]]
         np.testing.assert_allclose([float(a) for a in rows[str(t)][:4]], want, rtol=0.06, atol=6e-5)
     assert rows["5"] == ["0.0000"] and len(rows["0"]) == 2
+
+
+def test_the_difference_that_is_reported_is_the_largest():
+    found = {"jax.grad": (1.0, 2.0, 4.0)}
+    assert bptt_by_hand.difference((1.0, 2.0, 3.0), found) == 1
+    assert bptt_by_hand.difference((1.5, 0.0, 4.0), found) == 2
+
+
+def test_a_wrong_vector_gradient_shows_in_the_difference(monkeypatch):
+    assert bptt_by_hand.vector_difference(0) < 1e-12
+    right = vector.backward
+
+    def wrong(*given):
+        bars, h_0 = right(*given)
+        return bars._replace(W_hh=bars.W_hh + 0.5), h_0
+
+    monkeypatch.setattr(vector, "backward", wrong)
+    assert bptt_by_hand.vector_difference(0) == pytest.approx(0.5)
+
+
+def test_the_unrolled_picture_has_every_node_edge_value_and_bar():
+    net = network("tanh")
+    states, bars = by_hand(net)
+    figure = picture.unrolled(net, XS, TARGETS)
+    (axes,) = figure.axes
+    texts = [text.get_text().replace("−", "-") for text in axes.texts]
+    for name, t in itertools.product("zhry", range(1, T + 1)):
+        value, bar = getattr(states, name)[t], getattr(bars, name)[t]
+        at = texts.index(f"{value:.3g}")
+        assert texts[at + 1] == f"{bar:.3g}"
+    for name in "uvw":
+        at = texts.index(f"{getattr(net, name):.3g}")
+        assert texts[at + 1] == f"{getattr(bars, name):.3g}"
+    gids = {patch.get_gid() for patch in axes.patches} - {None}
+    uses = {f"{w}-to-{to}({t})" for w, to in ("uz", "wz", "vr") for t in range(1, T + 1)}
+    assert {*uses, "h(0)-to-z(1)", "h(4)-to-z(5)", "y(5)-to-L"} <= gids
+    assert picture.files(net, XS * 3, TARGETS * 3) == {}, "too long to be read"
 
 
 @pytest.mark.parametrize(
@@ -240,6 +277,12 @@ def test_a_chunk_as_long_as_the_sequence_drops_nothing(capsys, tmp_path):
     status, out, err = main(capsys, tmp_path, "--length", "3", "--chunk", "3")
     told = json.loads(out)
     assert status == 0 and told["gradient"] == told["truncated"] and "(0 of 6 terms)" in err
+
+
+@pytest.mark.quick
+def test_quick_finds_the_same_gradients(capsys, tmp_path):
+    status, out, _ = main(capsys, tmp_path, "--quick")
+    assert status == 0 and json.loads(out)["value"] < 1e-12
 
 
 def test_logistic_is_finite_far_out():

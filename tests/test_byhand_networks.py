@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from experiments import lengths, parity, sums
-from experiments.lengths import shallow
+from experiments.lengths import entrants, shallow
+from rnn_jax import plots
+from rnn_jax import run as runs
 from rnn_jax.byhand import networks
 from rnn_jax.data import synthetic
 from rnn_jax.models import recurrent, stack
@@ -129,6 +131,59 @@ def test_the_check_of_the_sums_counts_errors(name, monkeypatch):
     assert all(count > 100 for count in sums.verify(name, 0).values())
 
 
+def test_the_check_of_parity_counts_errors(monkeypatch):
+    found = parity.verify(0)
+    assert len(found) == 3 and {n for counts in found.values() for n in counts.values()} == {0}
+    network = networks.parity()
+    w = {**network.weights["layers"][0], "W_yh": jnp.zeros((1, 2))}  # remembers nothing
+    forgetful = network._replace(weights={**network.weights, "layers": (w,)})
+    monkeypatch.setattr(networks, "parity", lambda: forgetful)
+    wrong = parity.verify(0)
+    assert all(n > 1000 for counts in wrong.values() for n in counts.values())
+
+
+def test_the_summations_rounding_is_that_of_single_precision():
+    assert 1e-5 < sums.rounding(0) < 5e-3
+
+
+def test_a_batch_has_lengths_from_one_to_the_longest():
+    config = parity.Config(lanes=200, train_length=6)
+    task = entrants.sequences(parity.problem(), config, 0)
+    mask = np.asarray(task.batch(0).mask)
+    assert mask.shape == (200, 6) and set(mask.sum(1)) == {1, 2, 3, 4, 5, 6}
+
+
+def test_noise_is_what_it_is_said_to_be():
+    rule, weights = parity.problem(), networks.smooth_parity(4.0).weights
+
+    def off(noise, seed):
+        start = lengths.from_hand(parity.Config(noise=noise), rule, "tanh", weights)[0].start(seed)
+        pairs = zip(jax.tree.leaves(start), jax.tree.leaves(weights), strict=True)
+        return np.concatenate([np.ravel(a - b) for a, b in pairs])
+
+    drawn = np.concatenate([off(2.0, seed) for seed in range(30)])
+    assert drawn.std() == pytest.approx(2, rel=0.1) and abs(drawn.mean()) < 0.3
+    assert not off(0.0, 0).any()
+
+
+def test_each_circle_of_the_unrolled_drawing_has_its_units_value(monkeypatch):
+    figures = []
+    monkeypatch.setattr(plots, "png", figures.append)
+    values = {"a": np.arange(1.0, 16.0), "b": -np.arange(15.0) / 2}
+    units = {
+        "a": lengths.Unit(values["a"], "a", (0.6, 0.0)),
+        "b": lengths.Unit(values["b"], "b", (0.6, 1.5), start=7),
+    }
+    lengths.unrolled(units, [lengths.Arrow("a", "b", 1)], "Two units")
+    (axes,) = figures[0].axes
+    assert axes.get_title() == "Two units; the first 12 of 15 steps"
+    at = {tuple(np.round(t.get_position(), 6)): t.get_text() for t in axes.texts}
+    for t in range(1, 13):
+        assert at[round(2.0 * t + 0.6, 6), 0.0] == f"{values['a'][t - 1]:g}"
+        assert at[round(2.0 * t + 0.6, 6), 1.5].replace("−", "-") == f"{values['b'][t - 1]:g}"
+    assert at[0.6, 1.5] == "7" and (0.6, 0.0) not in at
+
+
 def test_hand_set_weights_fit_the_models_that_go_on_training_them():
     config = parity.Config()
     for rule, cell, weights in (
@@ -195,6 +250,11 @@ def test_parity_goes_on_being_right_when_trained_from_the_hand_set_weights(capsy
         assert part["mean_to_step"] == {"6": [0.0], "30": [0.0]} and part["at_last_step"] == [0.0]
     assert random["parameters"] == hand["parameters"] == 14 and random["at_last_step"] != [0.0]
     assert found["shallow"][0]["parameters"] >= tanh["parameters"]
+    opened = runs.open(tmp_path / "a" / "parity-tanh-0")
+    assert sum(a.size for a in jax.tree.leaves(opened.params)) == tanh["parameters"]
+    xs = np.ones((4, 2, 1), np.float32)
+    _, ys = opened.model.apply(opened.params, opened.model.start(opened.params, 2), xs)
+    assert ys.shape == (4, 2, 2) and opened.vocabulary is None
     for name in parity.FILES[1:]:
         assert (tmp_path / "a" / name).read_bytes()[:4] == b"\x89PNG"
 

@@ -127,23 +127,6 @@ def test_parameters_are_read_without_knowing_the_optimizer(folder):
     assert digest(restored.state) == digest({"params": make_state(2).params})
 
 
-@pytest.mark.parametrize("damage", [flip, cut, Path.unlink], ids=["flip", "cut", "gone"])
-def test_no_damage_to_any_file_restores_other_bits(saved, tmp_path, damage):
-    """Every file in turn: the step reads to the same bits, or not at all."""
-    refused = set()
-    for number, path in enumerate(files_of(saved)):
-        folder = tmp_path / str(number)
-        shutil.copytree(saved / "checkpoints" / "2", folder / "checkpoints" / "2")
-        damage(folder / path.relative_to(saved))
-        try:
-            assert digest(checkpoints.read(folder, 2, make_state()).state) == TWO, path
-        except Damaged:
-            refused.add(path)
-    arrays = [path for path in files_of(saved) if "/arrays/ocdbt.process_0/d/" in str(path)]
-    record = saved / "checkpoints" / "2" / "record" / "metadata"
-    assert {max(arrays, key=size), record} <= refused
-
-
 @pytest.mark.parametrize("name", ["arrays", "record/metadata", "_CHECKPOINT_METADATA"])
 def test_a_run_with_a_damaged_newest_step_goes_on_from_the_one_before(folder, capsys, name):
     path = folder / "checkpoints" / "2" / name
@@ -159,14 +142,14 @@ def test_a_run_with_a_damaged_newest_step_goes_on_from_the_one_before(folder, ca
 
 
 def test_one_changed_bit_of_a_leaf_is_named(folder, monkeypatch):
-    read = checkpoints._read_arrays
+    read = checkpoints.read_arrays
 
     def changed(path, host):
         arrays = read(path, host)
         arrays["params/cell/0/W_xh"].reshape(-1).view(np.uint8)[3] ^= 1
         return arrays
 
-    monkeypatch.setattr(checkpoints, "_read_arrays", changed)
+    monkeypatch.setattr(checkpoints, "read_arrays", changed)
     with pytest.raises(Damaged, match="params/cell/0/W_xh differs from its digest"):
         checkpoints.read(folder, 2, make_state())
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from experiments import embedding
+from rnn_jax import plots
 from rnn_jax.data.text import Vocabulary
 
 E = 5
@@ -56,7 +57,7 @@ def test_no_label_lies_on_another_or_on_a_mark():
     assert not any(box.contains(*mark) for box in boxes for mark in marks)
     inside = axes.get_window_extent()
     assert all(inside.contains(*box.p0) and inside.contains(*box.p1) for box in boxes)
-    assert embedding.png(figure).startswith(b"\x89PNG")
+    assert plots.png(figure).startswith(b"\x89PNG")
 
 
 def test_symbols_are_written_so_that_they_can_be_read():
@@ -81,6 +82,6 @@ def test_symbols_are_written_so_that_they_can_be_read():
 def test_a_symbol_that_the_font_lacks_is_written_as_its_number(recwarn):
     table = table_of(np.eye(3))._replace(symbols=("e", "\u8a9e", "é"))
     figure = embedding.draw(table, "a title")
-    embedding.png(figure)
+    plots.png(figure)
     assert {text.get_text() for text in figure.axes[0].texts} == {"e", "U+8A9E", "é"}
     assert not recwarn.list

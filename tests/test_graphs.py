@@ -10,9 +10,9 @@ import optax
 import pytest
 
 from experiments import graphs as experiment
-from rnn_jax import cells, drawings, graphs, losses, tasks, train
+from rnn_jax import cells, drawings, graphs, losses, plots, tasks, train
 
-X, H, V = 3, 7, 5
+X, H, V = 5, 7, 5  # an output may be the next input
 T = 3
 
 
@@ -41,7 +41,7 @@ def edges_of(*lines):
 SLIDES = {
     "one_to_one": edges_of("x_1 h1_0 W1.1>h1_1", "h1_1 W_hy1>y_1", "y_1>L_1", "L_1>L"),
     "one_to_many": edges_of(
-        *("x_1 h1_0 W1.1>h1_1", "h1_1 W1.1>h1_2", "h1_2 W1.1>h1_3"),
+        *("x_1 h1_0 W1.1>h1_1", "y_1 h1_1 W1.1>h1_2", "y_2 h1_2 W1.1>h1_3"),
         *(f"h1_{t} W_hy1>y_{t}" for t in (1, 2, 3)),
         *("y_1>L_1", "y_2>L_2", "y_3>L_3", "L_1 L_2 L_3>L"),
     ),
@@ -141,6 +141,19 @@ def test_the_model_at_once_has_the_graphs_paths_and_no_others(name, made):
     assert tried == 2 * sum(plan.reads) * len(plan.looks) and wrong == 0
 
 
+def test_an_output_that_is_fed_back_is_a_path_of_its_own():
+    """x_1 reaches L_3 through y_2 alone where the cell forgets its state."""
+    plan = drawings.plans(T, 2)["one_to_many"]
+    run = example(plan, forgetful(X, H))
+    graph = drawings.graph(plan, run)
+    assert ("y_2", "h1_3") in graph.edges and ("h1_2", "h1_3") not in graph.edges
+    assert drawings.paths(plan, run, graph) == (6, 0)
+    unfed = {edge: flows for edge, flows in graph.edges.items() if edge != ("y_2", "h1_3")}
+    assert drawings.paths(plan, run, graph._replace(edges=unfed))[1] == 2
+    seen = ids(plots.svg(graphs.draw(graph, graphs.unrolled(graph), plan.title)))
+    assert {"y_1-to-h1_2", "y_2-to-h1_3"} <= seen
+
+
 def test_a_graph_that_is_not_the_models_is_found_out():
     plan = drawings.plans(T, 2)["truncated"]
     run = example(plan)
@@ -201,6 +214,26 @@ def test_a_trace_sees_through_calls_and_loops_and_stops_at_what_has_no_slope():
     assert graphs.reaches(graph, "k", "end")
     assert not graphs.reaches(graph, "k", "end", gradient=True)
     assert graphs.leading_to(graph, "token").nodes == ("b", "k", "token")
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_loop_is_traced_in_the_order_in_which_it_runs(reverse):
+    def last(inputs):
+        def take(carry, first):
+            return jnp.where(first, inputs["a"], inputs["b"]), None
+
+        rows = np.array([True, False])
+        return graphs.mark(jax.lax.scan(take, jnp.zeros(()), rows, reverse=reverse)[0], "end")
+
+    graph = graphs.trace(last, {"a": jnp.ones(()), "b": jnp.ones(())})
+    assert set(graph.edges) == {("a" if reverse else "b", "end")}
+
+
+@pytest.mark.quick
+def test_quick_has_no_path_that_is_not_the_models(capsys, tmp_path):
+    assert experiment.main(["--quick", "--out", str(tmp_path / "run")]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["value"] == 0 and len(told["drawings"]) == 6 and told["tried"] > 50
 
 
 @pytest.mark.parametrize("layers", [1, 3])
@@ -270,10 +303,8 @@ def test_units_without_a_derivative_are_drawn_as_cut_and_not_as_chunks(phis):
 
 def test_the_same_graph_is_the_same_picture():
     graph = drawn("one_to_one")
-    first, second = (
-        experiment.pictures(graphs.draw(graph, graphs.unrolled(graph), "One")) for _ in range(2)
-    )
-    assert first == second
+    first, second = (graphs.draw(graph, graphs.unrolled(graph), "One") for _ in range(2))
+    assert plots.svg(first) == plots.svg(second) and plots.png(first) == plots.png(second)
 
 
 @pytest.mark.parametrize(

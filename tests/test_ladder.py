@@ -2,11 +2,15 @@
 
 import json
 import math
+import re
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from experiments import ladder
+from experiments import char_lm, ladder, language
+from rnn_jax.errors import BadInput
 
 TOY = ["--n", "2", "--windows", "2", "--cells", "gru", "--hidden", "12", "--embed", "8"]
 TOY += ["--bptt", "8", "--lanes", "4", "--steps", "30"]
@@ -51,6 +55,87 @@ def test_each_rung_is_told_in_every_unit_with_its_cost(climbed):
         assert rung["perplexity"] == pytest.approx(math.exp(rung["nats"]))
     spread = {rung["name"]: rung["deviation"] for rung in told["rungs"]}
     assert spread["2-gram"] is None and spread["gru"] > 0
+    assert all(rung["seconds"] > 0 for rung in told["rungs"][1:])
+    V, H, E = 9, 12, 8
+    sizes = {rung["name"]: rung["parameters"] for rung in told["rungs"]}
+    # Eight letters, each followed by two; nine contexts, the unknown among them.
+    assert sizes["2-gram"] == V + 8 * 2 + V
+    assert sizes["gru"] == V * E + (E + H) * 3 * H + 4 * H + (H + 1) * V
+
+
+def test_a_windows_rate_falls_over_all_its_steps(climbed):
+    out, _ = climbed
+    config = json.loads((out / "window-2-1" / "run.json").read_text())["config"]
+    assert (config["horizon"], config["lr"], config["seed"]) == (30, 0.01, 1)
+
+
+def test_counts_are_scored_on_what_they_have_not_seen(tmp_path):
+    """Training alternates; validation does not, the test does again."""
+    path = tmp_path / "turns.txt"
+    path.write_text("ab" * 400 + "aabb" * 25 + "ab" * 50)
+    config = ladder.Config(corpus=(str(path),), test=0.1, n=2)
+    uniform, _, pairs = ladder.counted(config, language.read(config))
+    assert uniform.nats == uniform.test == math.log(3)
+    assert pairs.nats > 1 and pairs.test < 0.1
+
+
+def runs(**told):
+    """An experiment whose run of seed s says these values, each a function of s."""
+    return SimpleNamespace(run=lambda config: {name: f(config.seed) for name, f in told.items()})
+
+
+def test_a_rung_is_the_mean_of_its_seeds(tmp_path):
+    config = ladder.Config(out=str(tmp_path), steps=7, seed=3, seeds=3)
+    values = {"value": lambda s: (s - 2) ** 2, "seconds": float, "test": lambda s: 10 * s}
+    told = runs(**values, parameters=lambda s: 41, step=lambda s: 7)
+    rung = ladder.trained(config, "gru", told, char_lm.Config())
+    assert rung == ladder.Rung("gru", 14 / 3, math.sqrt(49 / 3), 41, 4.0, 40)
+
+
+def test_a_run_of_other_steps_is_no_rung(tmp_path):
+    config = ladder.Config(out=str(tmp_path), steps=10)
+    told = runs(value=float, seconds=float, parameters=int, step=lambda s: 20)
+    with pytest.raises(BadInput, match="gru-0 has 20 steps, --steps 10 asked: use another --out"):
+        ladder.trained(config, "gru", told, char_lm.Config())
+
+
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        (["--steps", "10"], "steps: 30 in"),
+        (["--windows", "3"], "windows: [2] in"),
+        (["--valid", "0.2"], "valid: 0.1 in"),
+    ],
+)
+def test_another_ladder_in_the_same_folder_is_refused(flags, line, climbed, chain, capsys):
+    out, _ = climbed
+    before = (out / "ladder.json").read_bytes()
+    assert ladder.main(["--corpus", str(chain), *TOY, *flags, "--out", str(out)]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"error: {line}") and captured.err.count("\n") == 1
+    assert "use another --out" in captured.err
+    assert (out / "ladder.json").read_bytes() == before
+
+
+def test_the_readmes_perplexities_are_the_recorded_ones():
+    root = Path(__file__).parents[1]
+    recorded = json.loads((root / "experiments/results/ladder.json").read_text())["runs"]
+    lines = (root / "README.md").read_text().split("| text | 1-, 2-,")[1].splitlines()[2:5]
+    for run, line in zip(recorded, lines, strict=True):
+        given = re.findall(r"\d+\.\d+", line)
+        values = [math.exp(rung["nats"]) for rung in run["rungs"][1:]]
+        assert len(given) == len(values) == 11
+        for text, value in zip(given, values, strict=True):
+            places = len(text.split(".")[1])
+            assert float(text) == pytest.approx(value, abs=0.51 * 10**-places)
+
+
+@pytest.mark.quick
+def test_quick_networks_learn_more_than_how_often_a_symbol_comes(tmp_path):
+    assert ladder.main(["--quick", "--out", str(tmp_path / "out")]) == 0
+    told = json.loads((tmp_path / "out" / "ladder.json").read_text())
+    nats = {rung["name"]: rung["nats"] for rung in told["rungs"]}
+    assert max(nats["gru"], nats["window 2"]) < 0.9 * nats["1-gram"]
 
 
 def test_a_second_time_trains_nothing_again(climbed, chain):
@@ -69,9 +154,12 @@ def test_a_second_time_trains_nothing_again(climbed, chain):
     [
         (["--cells", "gru", "gru"], "--cells names a rung twice"),
         (["--cells", "gruu"], "gruu"),
-        (["--windows", "0"], "--context 0: must be at least 1"),
+        (["--cells", ""], "no cell ''"),
+        (["--windows", "0"], "--windows 0: must be at least 1"),
+        (["--windows", "99", "--lanes", "1"], "--windows 99: the training part has 15 steps"),
+        (["--lanes", "9"], "--lanes 9 --bptt 8 needs 72 steps"),
         (["--n", "0"], "--n 0: must be at least 1"),
-        (["--n", "20"], "longer than the text"),
+        (["--n", "20", "--lanes", "1"], "longer than the text"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_trained(flags, line, tmp_path, capsys):

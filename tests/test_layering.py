@@ -23,7 +23,7 @@ FLOORS = (
     {"models", "estimators", "diagnose"},
     {"objective"},
     {"train", "decode"},
-    {"run", "parallel", "distributed", "pace", "segments", "drawings"},
+    {"run", "parallel", "distributed", "pace", "segments", "drawings", "trouble"},
     {"fit"},
 )
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}

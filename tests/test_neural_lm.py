@@ -236,6 +236,13 @@ def bigram() -> float:
     return -np.log(p[parts.valid.inputs, parts.valid.targets]).mean()
 
 
+def test_weight_decay_pulls_what_has_no_gradient_towards_zero():
+    config = neural_lm.Config(weight_decay=0.2, lr=0.05, horizon=0)
+    optimizer, w = neural_lm.optimizer(config), {"W": jnp.ones(3)}
+    updates, _ = optimizer.update({"W": jnp.zeros(3)}, optimizer.init(w), w)
+    np.testing.assert_allclose(updates["W"], -0.05 * 0.2, rtol=1e-6)
+
+
 def test_a_window_learns_what_pairs_cannot_tell(capsys, text, tmp_path):
     result, err = train(capsys, text, tmp_path / "run", "--steps", "120", "--horizon", "120")
     assert result["value"] < bigram() < result["baseline"]

@@ -253,6 +253,12 @@ def test_em_never_lowers_the_held_out_likelihood_and_equals_a_plain_loop():
     assert told == pytest.approx(likelihood, rel=1e-12)
 
 
+def test_fitted_on_its_own_text_no_order_takes_all_the_weight():
+    """Without the token that no order has seen the longest order's share goes to 1."""
+    fitted = ngrams.fit_ensemble(counted(), TEXT)
+    assert 0.99 < fitted.mu.max() < 1 and fitted.weights()[0] > 0
+
+
 def test_a_text_in_two_parts_loses_no_step_and_too_short_a_one_is_refused():
     text, rest = ngrams.reserved(TEXT, 0.1)
     assert len(rest.targets) == 40 and len(text.targets) == len(TEXT.targets) - 40
@@ -323,6 +329,7 @@ def test_it_writes_the_most_probable_token_and_tells_its_probability(key):
         (lambda: ngrams.count(stream(TOKENS[:1]), V, 1), "empty text"),
         (lambda: ngrams.add(counted(), 0.0), "--add-k 0.0"),
         (lambda: ngrams.add(counted(), math.nan), "--add-k nan"),
+        (lambda: ngrams.add(counted(), math.inf), "--add-k inf"),
     ],
 )
 def test_what_cannot_be_counted_is_refused_in_one_line(make, told):

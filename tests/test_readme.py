@@ -27,8 +27,9 @@ TOY = {
     "parity": "--cells gru --seeds 1 --steps 2 --shallow 4 --test-length 30",
     "sums": "--cells gru --seeds 1 --steps 2 --test-length 30",
     "graphs": "--steps-in-time 2 --chunk 1",
+    "throughput": "--only layer --cells tanh --peers scan --turns 2",
 }
-NO_FOLDER = ("sample", "", "throughput")  # tools, which write no run of their own
+NO_FOLDER = ("sample", "")  # tools, which write no run of their own
 
 
 @pytest.fixture(scope="module")

@@ -74,7 +74,7 @@ def test_the_environment_has_the_flags_and_the_revision(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_x=1")
     told = environment()
     assert told["flags"]["XLA_FLAGS"] == "--xla_cpu_x=1"
-    assert told["git"] is None or set(told["git"]) == {"revision", "dirty"}
+    assert told["git"] is None or set(told["git"]) == {"revision", "dirty", "diff"}
     monkeypatch.setenv("PATH", "")
     assert environment()["git"] is None
 
@@ -285,14 +285,16 @@ def test_a_step_that_was_not_saved_is_refused_with_those_that_were(trained):
         open_run(trained, 7)
 
 
-def test_the_first_signal_asks_and_the_old_handlers_come_back(capfd):
-    before = signal.getsignal(signal.SIGTERM)
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGUSR1"])
+def test_the_first_signal_asks_and_the_old_handlers_come_back(capfd, name):
+    number = signal.Signals[name]
+    before = signal.getsignal(number)
     with Signals() as signals:
         assert signals.stop is None
-        signal.raise_signal(signal.SIGTERM)
-        assert signals.stop == signal.SIGTERM
-    assert signal.getsignal(signal.SIGTERM) is before
-    assert "SIGTERM: saving, then stopping; again to stop at once" in capfd.readouterr().err
+        signal.raise_signal(number)
+        assert signals.stop == number
+    assert signal.getsignal(number) is before
+    assert f"{name}: saving, then stopping; again to stop at once" in capfd.readouterr().err
 
 
 def test_the_second_signal_ends_the_process():

@@ -68,7 +68,7 @@ def test_encode_equals_a_dictionary():
     place = {symbol: number for number, symbol in enumerate(vocabulary.symbols)}
     text = "a nab 春 zé🙂\ud800\ufffd"
     assert vocabulary.encode(text).tolist() == [place.get(symbol, 0) for symbol in text]
-    assert vocabulary.unseen(text) == "zé\ud800🙂"
+    assert vocabulary.unseen(text) == "zé🙂\ud800"
     assert vocabulary.decode(vocabulary.encode("zn")) == "\ufffdn"
 
 
@@ -267,6 +267,7 @@ def test_words_seen_once_in_training_are_unknown():
     assert again == corpus.vocabulary
     assert again.decode(again.encode(" the cat")) == " the cat"
     assert again.unseen(" the sly cat") == " sly"
+    assert again.unseen("New York is New") == "New,  York,  is,  New"
 
 
 def test_words_have_the_width_and_the_spelling_of_the_validation_text():
@@ -279,6 +280,12 @@ def test_words_have_the_width_and_the_spelling_of_the_validation_text():
     # Spelling "é" and " ": é 1, space 1, end 2, each and a new one once more: a total of 8.
     new, space, end = np.log(8) + np.log(0x110000), np.log(8 / 2), np.log(8 / 3)
     assert corpus.width.spelling == pytest.approx((space + 2 * new + end) / 5)
+
+
+def test_words_of_which_none_comes_twice_make_no_vocabulary():
+    text = " ".join(f"word{i}" for i in range(500))
+    with pytest.raises(BadInput, match="no word comes twice in the training part"):
+        load(source(text), "words")
 
 
 def test_words_have_no_streams():

@@ -5,7 +5,8 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +54,47 @@ def main(
         if config is None:
             return
         config = dataclasses.replace(config, out=str(folder(name, config, quick)))
-        with contextlib.redirect_stdout(sys.stderr):
-            results = run(config)
-        print(result_line({"experiment": name, **results}), flush=True)
+        with _joined(name, config) as config:
+            with contextlib.redirect_stdout(sys.stderr):
+                results = run(config)
+            print(result_line({"experiment": name, **results}), flush=True)
 
     return guard(action)
+
+
+@contextlib.contextmanager
+def _joined(name: str, config: Any) -> Iterator[Any]:
+    """The config to run: with --distributed as one process of several, of which the first speaks.
+
+    The others write to a folder of their own, which is thrown away, and say nothing.
+    """
+    if not getattr(config, "distributed", False):
+        yield config
+        return
+    from rnn_jax import distributed
+
+    def report(problem: BaseException) -> int:
+        def again() -> None:
+            raise problem
+
+        try:
+            return guard(again)
+        except Exception:
+            traceback.print_exc()
+            return 1
+
+    place = distributed.place(config.coordinator, config.process_id, config.processes)
+    same = {**dataclasses.asdict(config), "experiment": name}
+    for own in ("out", "process_id", "coordinator"):
+        del same[own]
+    same = json.loads(json.dumps(same))
+    with distributed.joined(place, same, report) as scratch, contextlib.ExitStack() as quiet:
+        if scratch:
+            nowhere = quiet.enter_context(open(os.devnull, "w"))
+            quiet.enter_context(contextlib.redirect_stdout(nowhere))
+            quiet.enter_context(contextlib.redirect_stderr(nowhere))
+            config = dataclasses.replace(config, out=scratch)
+        yield config
 
 
 def guard(action: Callable[[], None]) -> int:

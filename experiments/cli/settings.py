@@ -50,9 +50,12 @@ class Settings(CommonSettings):
         "log_every": "[1, inf)",
         "eval_every": "[1, inf)",
         "save_every": "[1, inf)",
+        "max_skipped": "[0, inf)",
     }
     NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset(
         ("steps", "devices", "log_every", "eval_every", "save_every")
+        + ("distributed", "coordinator", "processes", "process_id")
+        + ("max_skipped", "tensorboard")
     )
 
     steps: int
@@ -62,18 +65,35 @@ class Settings(CommonSettings):
     clip: float = 1.0
     """largest norm of the gradient; 0 is off"""
     devices: str = "1"
-    """how many devices share the lanes: a number, or all"""
+    """how many devices (of each process) share the lanes: a number, or all"""
+    invariant: bool = False
+    """the same bits on any number of devices, for some speed"""
+    distributed: bool = False
+    """be one of several processes; where SLURM or a TPU pod says which, no more flags are needed"""
+    coordinator: str = ""
+    """where process 0 is to be found, HOST:PORT (--distributed)"""
+    processes: int | None = None
+    """how many there are (--distributed)"""
+    process_id: int | None = None
+    """which this is, from 0 (--distributed)"""
     log_every: int
     """steps between two rows of metrics"""
     eval_every: int
     """steps between two evaluations"""
     save_every: int
     """steps between two checkpoints"""
+    max_skipped: int = 20
+    """updates in a row that may be skipped because a number is not finite; 0 is no limit"""
+    tensorboard: bool = False
+    """write the metrics for TensorBoard too (pip install tensorboardX)"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not re.fullmatch("all|[1-9][0-9]*", self.devices):
             raise BadInput(f"--devices {self.devices}: must be a number from 1 up, or all")
+        for name in ("coordinator", "processes", "process_id"):
+            if getattr(self, name) not in ("", None) and not self.distributed:
+                raise BadInput(f"{flag(name)} goes with --distributed; give both, or neither")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from experiments.cli.files import check as check_folder
 from experiments.lengths.settings import LengthSettings
-from rnn_jax.errors import BadInput
 
 if TYPE_CHECKING:  # JAX is imported inside the functions, so that --help answers at once
     import numpy as np
@@ -44,38 +44,33 @@ class Problem(NamedTuple):
 class Entrant(NamedTuple):
     """One row of the table: a network, what it is trained on, and where its weights start.
 
-    sizes: hidden and layers, which with the name and the config make its runs these runs and no
-    others; start: ``seed -> weights``, or None for the model's own random ones.
+    spec: what `models.from_spec` builds the model from; its sizes with the name and the config
+    make its runs these runs and no others; start: ``seed -> weights``, or None for the model's own
+    random ones.
     """
 
     name: str
     model: "Model"
     task: Callable[[int], "Task"]
-    sizes: Mapping[str, int]
+    spec: Mapping[str, Any]
     start: Callable[[int], Any] | None = None
 
 
 def check(config: LengthSettings, files: Sequence[str]) -> None:
-    """BadInput where a cell does not exist, or where --out holds something else than `files`."""
+    """BadInput where --out holds something else than `files`, or where a cell does not exist."""
+    check_folder(config.out, files)
     from rnn_jax import cells
 
     for cell in config.cells:
         cells.build(cell, 1, config.hidden)
-    out = Path(config.out)
-    if out.exists() and not out.is_dir():
-        raise BadInput(f"{out} is a file; use another --out")
-    if out.exists() and (strange := {p.name for p in out.iterdir() if p.is_file()} - {*files}):
-        raise BadInput(f"{out} has other files ({min(strange)}); use another --out")
 
 
-def network(inputs: int, outputs: int, cell: str, hidden: int, layers: int) -> "Model":
-    """Vectors in, cells in layers, an affine read-out."""
-    from rnn_jax import cells, models
-    from rnn_jax.layers import dense
+def entrant(name: str, task: Callable[[int], "Task"], **sizes: Any) -> Entrant:
+    """The `models.vector_model` of these arguments, from random weights."""
+    from rnn_jax import models
 
-    sizes = [inputs] + [hidden] * (layers - 1)
-    stack = models.stack(*(cells.build(cell, size, hidden) for size in sizes))
-    return models.recurrent(stack, dense(hidden, outputs))
+    spec = {"builder": "vector_model", "arguments": sizes}
+    return Entrant(name, models.from_spec(spec, trust=True), task, spec)
 
 
 def learner(config: LengthSettings, problem: Problem, cell: str) -> Entrant:
@@ -98,15 +93,16 @@ def from_hand(config: LengthSettings, problem: Problem, cell: str, weights: Any)
 
     name = f"{problem.name}-{cell}-of-{hidden}"
     one = _entrant(config, problem, name, cell, hidden, 1)
-    return [one._replace(name=f"{problem.name}-hand-set+{config.noise:g}", start=disturbed), one]
+    named = f"{problem.name}-hand-set, noise {config.noise:g}"
+    return [one._replace(name=named, start=disturbed), one]
 
 
 def _entrant(
     config: LengthSettings, problem: Problem, name: str, cell: str, hidden: int, layers: int
 ) -> Entrant:
-    model = network(problem.inputs, problem.outputs, cell, hidden, layers)
-    sizes = {"hidden": hidden, "layers": layers}
-    return Entrant(name, model, lambda seed: sequences(problem, config, seed), sizes)
+    ends = {"inputs": problem.inputs, "outputs": problem.outputs}
+    sizes = {"cell": cell, "hidden": hidden, "layers": layers}
+    return entrant(name, lambda seed: sequences(problem, config, seed), **ends, **sizes)
 
 
 def sequences(problem: Problem, config: LengthSettings, seed: int) -> "Task":
@@ -137,8 +133,9 @@ def train(config: LengthSettings, experiment: str, entrant: Entrant, seed: int) 
     from rnn_jax import fit
     from rnn_jax.run import new_manifest
 
-    names = ("lr", "clip", "horizon", "lanes", "train_length")
-    same = {name: getattr(config, name) for name in names} | {**entrant.sizes}
+    names = ("lr", "clip", "horizon", "lanes", "train_length", "invariant")
+    same = {name: getattr(config, name) for name in names}
+    same |= {name: entrant.spec["arguments"][name] for name in ("hidden", "layers")}
     same |= {"network": entrant.name, "seed": seed}
     rate = optax.cosine_decay_schedule(config.lr, config.horizon, 1e-3)
     clip = optax.clip_by_global_norm(config.clip) if config.clip else optax.identity()
@@ -149,7 +146,8 @@ def train(config: LengthSettings, experiment: str, entrant: Entrant, seed: int) 
         seed=seed,
         params=entrant.start(seed) if entrant.start else None,
     )
-    manifest = new_manifest(experiment, {**dataclasses.asdict(config), **same}, list(same))
+    whole = {**dataclasses.asdict(config), **same}
+    manifest = new_manifest(experiment, whole, list(same), model=entrant.spec)
     print(f"--- {entrant.name}, seed {seed}", file=sys.stderr)
     folder = Path(config.out) / re.sub(r"[^\w.+-]+", "_", f"{entrant.name}-{seed}")
     return fit.fit(folder, manifest, recipe, config, unit="steps")

@@ -1,6 +1,5 @@
 """What came of it: errors by length, as a table, as JSON and as a picture."""
 
-import io
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -143,6 +142,8 @@ def picture(config: LengthSettings, problem: Problem, rows: Sequence[Row]) -> by
     import numpy as np
     from matplotlib.figure import Figure
 
+    from rnn_jax import plots
+
     columns = min(3, len(rows))
     lines = -(-len(rows) // columns)
     figure = Figure(figsize=(3.1 * columns, 2.4 * lines + 0.5), layout="constrained", dpi=130)
@@ -163,9 +164,7 @@ def picture(config: LengthSettings, problem: Problem, rows: Sequence[Row]) -> by
     )
     figure.supxlabel("step t of the sequence", fontsize=9)
     figure.supylabel(problem.measure, fontsize=9)
-    png = io.BytesIO()
-    figure.savefig(png, format="png")
-    return png.getvalue()
+    return plots.png(figure)
 
 
 def _panel(axes: "Axes", config: LengthSettings, problem: Problem, row: Row) -> None:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from experiments.lengths.entrants import Entrant, Problem, network, train_all
+from experiments.lengths.entrants import Entrant, Problem, entrant, train_all
 from experiments.lengths.report import errors
 from experiments.lengths.settings import LengthSettings
 
@@ -39,7 +39,7 @@ def splits(length: int) -> tuple[Split, Split]:
     return Split(*(a[:cut] for a in whole)), Split(*(a[cut:] for a in whole))
 
 
-def entrant(config: LengthSettings, length: int, hidden: int) -> Entrant:
+def net(config: LengthSettings, length: int, hidden: int) -> Entrant:
     """``y = tanh(x W_xh + b_h) W_hy + b_y``: one step of a tanh cell from h_0 = 0, W_hh idle."""
     import numpy as np
 
@@ -61,8 +61,8 @@ def entrant(config: LengthSettings, length: int, hidden: int) -> Entrant:
             *(config.lanes, config.horizon, config.lanes),
         )
 
-    model = network(length, 2, "tanh", hidden, 1)
-    return Entrant(f"shallow-{length}", model, task, {"hidden": hidden, "layers": 1})
+    sizes = {"inputs": length, "outputs": 2, "cell": "tanh", "hidden": hidden, "layers": 1}
+    return entrant(f"shallow-{length}", task, **sizes)
 
 
 def compete(
@@ -76,7 +76,7 @@ def compete(
     rows = []
     for n in lengths:
         hidden = math.ceil((parameters - 2) / (n + 3))
-        one = entrant(config, n, hidden)
+        one = net(config, n, hidden)
         learned = [state.params for state in train_all(config, experiment, one)]
         known, unknown = (
             errors(one, problem, learned, Split(*(a[:_TESTED] for a in part)))[:, 0].tolist()

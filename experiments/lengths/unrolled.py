@@ -1,6 +1,5 @@
 """A hand-set network unrolled in time: its units' values, and the weights on the arrows."""
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -37,6 +36,8 @@ def unrolled(units: Mapping[str, Unit], arrows: Sequence[Arrow], title: str) -> 
     """The first 12 steps side by side, as PNG; where all units are binary, those at 1 are dark."""
     from matplotlib.figure import Figure
 
+    from rnn_jax import plots
+
     steps = min(_STEPS, *(len(unit.values) for unit in units.values()))
     heights = [unit.at[1] for unit in units.values()]
     binary = all(v in (0, 1) for unit in units.values() for v in unit.values[:steps])
@@ -45,7 +46,9 @@ def unrolled(units: Mapping[str, Unit], arrows: Sequence[Arrow], title: str) -> 
     axes = figure.subplots()
     axes.set(xlim=(-0.6, wide - 0.2), ylim=(min(heights) - 0.9, max(heights) + 0.7), aspect=1)
     axes.set_axis_off()
-    axes.set_title(title, fontsize=11)
+    longest = min(len(unit.values) for unit in units.values())
+    of = f"; the first {steps} of {longest} steps" if steps < longest else ""
+    axes.set_title(title + of, fontsize=11)
     for step in range(steps + 1):
         for unit in units.values():
             value = unit.values[step - 1] if step else unit.start
@@ -61,9 +64,7 @@ def unrolled(units: Mapping[str, Unit], arrows: Sequence[Arrow], title: str) -> 
     for unit in units.values():
         x, y = _place(unit, steps)
         axes.text(x + _RADIUS + 0.1, y, unit.name, va="center", fontsize=9)
-    png = io.BytesIO()
-    figure.savefig(png, format="png")
-    return png.getvalue()
+    return plots.png(figure)
 
 
 def _place(unit: Unit, step: int) -> tuple[float, float]:

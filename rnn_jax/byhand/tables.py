@@ -1,11 +1,11 @@
 """The scalar example to read: its quantities step by step, and its sums taken apart."""
 
-import io
 import math
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from rnn_jax.byhand.scalar import Bars, States, Terms
+from rnn_jax import plots
+from rnn_jax.byhand.scalar import Bars, States, Terms, is_edge
 
 
 def rows(cells: Iterable[Sequence[object]], width: int = 10) -> str:
@@ -54,8 +54,8 @@ def terms_table(weight: str, terms: list[list[float]], chunk: int) -> str:
 
 
 def dropped(s: int, t: int, chunk: int) -> bool:
-    """Whether a chunk's edge lies between two steps, both counted from 0."""
-    return chunk > 0 and s // chunk != t // chunk
+    """Whether a chunk's edge lies between two steps t <= s, both counted from 0."""
+    return any(is_edge(step, chunk) for step in range(t + 1, s + 1))
 
 
 def terms_picture(terms: Terms, chunk: int) -> bytes:
@@ -86,9 +86,7 @@ def terms_picture(terms: Terms, chunk: int) -> bytes:
         figure.suptitle(
             f"Hatched: dropped, the gradient stops after every {chunk} steps", fontsize=11
         )
-    png = io.BytesIO()
-    figure.savefig(png, format="png")
-    return png.getvalue()
+    return plots.png(figure)
 
 
 def _square(axes: object, s: int, t: int, share: float, cut: bool) -> None:

@@ -44,12 +44,20 @@ KINDS = {
     "function": _Kind("square", 0.38, "0.87"),
     "output": _Kind("round", 0.36, "1.0"),
     "loss": _Kind("circle", 0.38, "0.93"),
+    "unit": _Kind("circle", 0.42, "1.0", 1.4),
     "total": _Kind("circle", 0.42, "0.78", 1.8),
 }
 
 
-def draw(graph: Graph, places: Mapping[str, Place], title: str, *, gradients: bool = False) -> Any:
-    """The graph as a Matplotlib Figure.
+def draw(
+    graph: Graph,
+    places: Mapping[str, Place],
+    title: str,
+    *,
+    gradients: bool = False,
+    beside: float = 0.0,
+) -> Any:
+    """The graph as a Matplotlib Figure; beside: more room right of the last node.
 
     gradients: a dashed arrow back along every edge on which a gradient flows, those from weights
     and inputs left out, and a dotted line across every edge between hidden states where none does.
@@ -58,7 +66,7 @@ def draw(graph: Graph, places: Mapping[str, Place], title: str, *, gradients: bo
     from matplotlib.figure import Figure
 
     xs, ys = [p.x for p in places.values()], [p.y for p in places.values()]
-    left, right, low, high = min(xs) - 0.7, max(xs) + 0.7, min(ys) - 0.6, max(ys) + 1.3
+    left, right, low, high = min(xs) - 0.7, max(xs) + 0.7 + beside, min(ys) - 0.6, max(ys) + 1.3
     low -= 1.5 if gradients else 0
     size = ((right - left) * _INCH, (high - low) * _INCH)
     with matplotlib.rc_context({"mathtext.fontset": "cm"}):
@@ -99,6 +107,8 @@ def _edges(
         start, end, gid = places[parent], boxes[child] or places[child], f"{parent}-to-{child}"
         if start.kind == "weight":
             _rail(axes, start, end, gid)
+        elif start.kind == "output" and end.kind == "function":
+            _fed_back(axes, start, end, gid)
         else:
             _arrow(axes, _rim(start, end), _rim(end, start), gid)
 
@@ -145,19 +155,41 @@ def _arrow(axes: Any, a: tuple[float, float], b: tuple[float, float], gid: str) 
 
 
 def _rail(axes: Any, start: Place, end: Place, gid: str) -> None:
-    """Level with the weight, then up into what it feeds, left of the centre."""
+    """Level with the weight, then up or down into what it feeds, left of the centre."""
     from matplotlib.patches import FancyArrowPatch, PathPatch
     from matplotlib.path import Path
 
-    x, y, top = end.x - 0.6 * KINDS[end.kind].half, start.y, end.y - KINDS[end.kind].half
-    turn = [(x - _CURVE, y), (x, y), (x, y + _CURVE)]
-    points = [(start.x, y), *turn, (x, top - 0.1)]
+    up = 1 if end.y > start.y else -1
+    x, y, rim = end.x - 0.6 * KINDS[end.kind].half, start.y, end.y - up * KINDS[end.kind].half
+    if KINDS[end.kind].outline == "circle":
+        rim += up * 0.2 * KINDS[end.kind].half  # a circle's is 0.8 of half away there
+    turn = [(x - _CURVE, y), (x, y), (x, y + up * _CURVE)]
+    points = [(start.x, y), *turn, (x, rim - up * 0.1)]
     codes = [Path.MOVETO, Path.LINETO, Path.CURVE3, Path.CURVE3, Path.LINETO]
     style = {"edgecolor": "0.45", "linewidth": 1.1, "zorder": 1}
     line = PathPatch(Path(points, codes), facecolor="none", **style)
     line.set_gid(gid)
     axes.add_patch(line)
-    axes.add_patch(FancyArrowPatch(turn[-1], (x, top), facecolor="0.45", **style, **_ARROW))
+    axes.add_patch(FancyArrowPatch(turn[-1], (x, rim), facecolor="0.45", **style, **_ARROW))
+
+
+def _fed_back(axes: Any, start: Place, end: Place, gid: str) -> None:
+    """From an output down between two steps, below all of them, and up into the next one's box."""
+    from matplotlib.patches import FancyArrowPatch
+    from matplotlib.path import Path
+
+    down, low, c = start.x + STEP / 2, end.y - 1.6, _CURVE
+    side = 1 if end.x > down else -1
+    points = [(start.x + KINDS["output"].half, start.y)]
+    for x, y, dx, dy in ((down, start.y, -1, -1), (down, low, side, 1), (end.x, low, -side, 1)):
+        # A turn: its corner is the curve's middle point.
+        leg = [(x + dx * c, y), (x, y), (x, y + dy * c)]
+        points += leg if (x, y) != (down, low) else leg[::-1]
+    points.append((end.x, end.y - KINDS["function"].half))
+    codes = [Path.MOVETO, *[Path.LINETO, Path.CURVE3, Path.CURVE3] * 3, Path.LINETO]
+    arrow = FancyArrowPatch(path=Path(points, codes), color="0", linewidth=1.1, **_ARROW)
+    arrow.set_gid(gid)
+    axes.add_patch(arrow)
 
 
 def _gradients(axes: Any, graph: Graph, places: Mapping[str, Place]) -> None:

@@ -45,7 +45,7 @@ def unrolled(graph: Graph, turn: int = 0) -> dict[str, Place]:
         number = f"_{{{network}}}" if networks > 1 else ""
         kind, label, column, row = {
             "weights": ("weight", f"W{which}{number}", left, 2 * layer - 1),
-            "read_out": ("weight", "W_{hy}", 2 * min(outputs) + layers - 2.5, top - 1),
+            "read_out": ("weight", "W_{hy}", 2 * min(outputs) + layers - 2.9, top - 1),
             "hidden": ("hidden", f"h{which}_{{{step}}}", 2 * t + layer - 1, 2 * layer),
             "input": ("input", f"x_{{{step}}}", 2 * t - 1, 0),
             "output": ("output", f"y_{{{step}}}", 2 * t + layers - 1, top),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from rnn_jax import plots
 from rnn_jax.data.text import Stream
 from rnn_jax.ngrams.counts import Counts, coverage
 from rnn_jax.ngrams.tables import Tables, log_probabilities, size
@@ -16,8 +16,9 @@ from rnn_jax.ngrams.tables import Tables, log_probabilities, size
 
 class Growth(NamedTuple):
     """One n: the table's V^n entries, the distinct n-grams of the training text, the numbers that
-    the model stores; of a held-out text how many n-grams it has, how many of these were never seen
-    in training, and how many not even their contexts; its mean nats and its perplexity per token.
+    the model estimates; of a held-out text how many n-grams it has, how many of these were never
+    seen in training, and how many not even their contexts; its mean nats and its perplexity per
+    token.
     """
 
     n: int
@@ -45,22 +46,23 @@ def growth(counts: Counts, held_out: Stream, fit: Callable[[int], Tables]) -> li
 def picture(rows: Sequence[Growth], title: str) -> bytes:
     """Against n: the perplexity, the table's size, the share never seen; as a PNG."""
     from matplotlib.figure import Figure
-    from matplotlib.ticker import PercentFormatter
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-    n = [row.n for row in rows]
+    n, every = [row.n for row in rows], -(-len(rows) // _MARKS)
+    full, dashed = ({**style, "markevery": every} for style in (_FULL, _DASHED))
     figure = Figure(figsize=(11, 3.6), layout="constrained", dpi=130)
     score, entries, unseen = figure.subplots(1, 3)
-    score.plot(n, [row.perplexity for row in rows], **_FULL)
+    score.plot(n, [row.perplexity for row in rows], **full)
     score.set(ylabel="held-out perplexity per token", title=title, ylim=(0, None))
-    for row in rows:
+    for row in rows[::every]:
         if math.isinf(row.perplexity):
             score.text(row.n, 0.94, "∞", transform=score.get_xaxis_transform(), ha="center")
-    entries.semilogy(n, [float(row.entries) for row in rows], **_DASHED, label="entries, $V^n$")
-    entries.semilogy(n, [row.distinct for row in rows], **_FULL, label="n-grams seen in training")
+    entries.semilogy(n, [float(row.entries) for row in rows], **dashed, label="entries, $V^n$")
+    entries.semilogy(n, [row.distinct for row in rows], **full, label="n-grams seen in training")
     entries.set(ylabel="number", title="conditional probability table")
     kinds: dict[str, tuple[str, dict[str, Any]]] = {
-        "unseen": ("n-grams", _FULL),
-        "unseen_contexts": ("contexts, n - 1 tokens", _DASHED),
+        "unseen": ("n-grams", full),
+        "unseen_contexts": ("contexts, n - 1 tokens", dashed),
     }
     for name, (label, style) in kinds.items():
         share = [getattr(row, name) / max(row.held_out, 1) for row in rows]
@@ -68,16 +70,16 @@ def picture(rows: Sequence[Growth], title: str) -> bytes:
     unseen.set(ylabel="share in the held-out text", title="never seen in training", ylim=(0, None))
     unseen.yaxis.set_major_formatter(PercentFormatter(1))
     for axes in (score, entries, unseen):
-        axes.set(xlabel="n", xticks=n, xlim=(n[0] - 0.3, n[-1] + 0.3))
+        axes.set(xlabel="n", xlim=(n[0] - 0.3, n[-1] + 0.3))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=_MARKS))
         axes.grid(color="0.9", linewidth=0.6)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
     entries.legend(frameon=False)
-    unseen.legend(frameon=False, loc="upper left")
-    png = io.BytesIO()
-    figure.savefig(png, format="png")
-    return png.getvalue()
+    unseen.legend(frameon=False)
+    return plots.png(figure)
 
 
+_MARKS = 10  # of a curve and of an axis, about; more would run into each other
 _FULL = {"color": "0.0", "linestyle": "-", "marker": "o"}
 _DASHED = {"color": "0.5", "linestyle": "--", "marker": "s"}

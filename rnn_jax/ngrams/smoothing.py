@@ -31,10 +31,10 @@ def add(counts: Counts, k: float) -> Tables:
     """``p(w|c) = (count(c w) + k) / (count(c *) + k V)``: a Dirichlet prior of k for every token.
 
     A context never seen, or cut short by a start, has the prior's uniform distribution. BadInput
-    for k not above 0.
+    for k not above 0, or infinite.
     """
-    if not k > 0:
-        raise BadInput(f"--add-k {k}: what is added to every count must be above 0")
+    if not 0 < k < np.inf:
+        raise BadInput(f"--add-k {k}: what is added to every count must be above 0 and finite")
     V = counts.vocabulary
     if not counts.longer:
         return tables((counts.tokens + k) / (counts.tokens.sum() + k * V), (), ())

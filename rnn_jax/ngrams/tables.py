@@ -6,7 +6,6 @@ ends in a dense distribution over the vocabulary.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import flax.struct
 import jax
@@ -71,9 +70,9 @@ def tables(
     return Tables(unigram.astype(np.float32), tuple(orders), np.float32(unseen))
 
 
-def size(model: Any) -> int:
-    """How many numbers are stored."""
-    return sum(np.size(leaf) for leaf in jax.tree.leaves(model))
+def size(model: Tables) -> int:
+    """How many numbers are estimated: unigram, a and gamma; where they stand is not counted."""
+    return model.unigram.size + sum(order.a.size + order.gamma.size for order in model.orders)
 
 
 def log_probabilities(model: Tables, text: Stream) -> np.ndarray:

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import os
-import platform
-import subprocess
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from rnn_jax.errors import BadInput
 from rnn_jax.run.records import write_atomically
+from rnn_jax.run.surroundings import environment
 
 NAME = "run.json"
 FORMAT = 1
+# Fields of the identity that older runs do not name, and what they were made with.
+_LATER = {"invariant": False, "memory": 0}
 _NEEDED = ("experiment", "config", "identity", "model", "vocabulary", "data")
-_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
 def new_manifest(
@@ -57,53 +53,6 @@ def new_manifest(
 def now() -> str:
     """The time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def environment() -> dict[str, Any]:
-    """What the bits of a run may depend on: versions, machine, devices, flags, revision."""
-    devices = jax.devices()
-    flags = {
-        name: value
-        for name, value in sorted(os.environ.items())
-        if name == "XLA_FLAGS" or name.startswith("JAX_")
-    }
-    return {
-        "versions": {name: _version(name) for name in _PACKAGES},
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
-        "device_kind": devices[0].device_kind,
-        "device_count": len(devices),
-        "flags": flags,
-        "git": _revision(),
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _revision() -> dict[str, Any] | None:
-    """Git's revision of the source tree and whether files differ from it; None without git."""
-    # Without optional locks git status only reads: asking must not touch the user's index.
-    quiet = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
-
-    def git(*words: str) -> str:
-        command = ["git", "-C", str(Path(__file__).resolve().parents[2]), *words]
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=5, check=True, env=quiet
-        )
-        return done.stdout.strip()
-
-    try:
-        return {"revision": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
-    except (OSError, subprocess.SubprocessError):
-        return None
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -157,7 +106,7 @@ def check_same(folder: Path, found: dict[str, Any], asked: dict[str, Any]) -> No
 
 
 def _shown(manifest: dict[str, Any], name: str) -> str:
-    config = manifest["config"]
+    config = _LATER | manifest["config"]
     return json.dumps(config[name], ensure_ascii=False) if name in config else "absent"
 
 

@@ -11,6 +11,7 @@ import jax
 from rnn_jax.errors import BadInput
 from rnn_jax.run import checkpoints, manifest
 from rnn_jax.run.records import Sample, read_rows, read_samples
+from rnn_jax.run.storage import Damaged
 
 
 class OpenedRun(NamedTuple):
@@ -81,7 +82,7 @@ def _first_sound(folder: Path, candidates: list[int], example: Any) -> checkpoin
     for step in candidates:
         try:
             return checkpoints.read(folder, step, example, part=True)
-        except checkpoints.Damaged as damage:
+        except Damaged as damage:
             print(f"warning: {folder} step {step} is damaged: {damage}", file=sys.stderr)
     told = ", ".join(map(str, candidates))
     raise BadInput(f"no sound checkpoint in {folder} (tried step {told}); train it anew")

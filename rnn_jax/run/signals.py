@@ -1,4 +1,9 @@
-"""Ctrl-C and SIGTERM: the first asks the loop to save and stop, the second ends at once."""
+"""Ctrl-C, SIGTERM, SIGUSR1: the first asks the loop to save and stop, the second ends at once.
+
+A command that was stopped exits with 128 + the signal's number: 130 after Ctrl-C, 143 after SIGTERM
+and 138 after SIGUSR1, by which a scheduler tells in time that it wants the machine back (SLURM:
+``--signal=USR1@60``, with ``B:`` where a shell script starts the command and passes it on).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,7 @@ import signal
 import threading
 from types import FrameType
 
-CAUGHT = (signal.SIGINT, signal.SIGTERM)
+CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class Signals:

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from rnn_jax import plots
+from rnn_jax.digest import combined
 from rnn_jax.errors import BadInput
-from rnn_jax.run import checkpoints, manifest
-from rnn_jax.run.checkpoints import Checkpoints, Damaged, Restored
+from rnn_jax.run import checkpoints, leaves, manifest
+from rnn_jax.run.checkpoints import Checkpoints, Restored
 from rnn_jax.run.records import (
     Sample,
     keep_rows,
@@ -23,6 +24,8 @@ from rnn_jax.run.records import (
     sample_block,
     write_atomically,
 )
+from rnn_jax.run.storage import Damaged
+from rnn_jax.run.surroundings import lost
 
 _LOCK = ".lock"
 # What a start that was killed at once may leave; a folder of nothing else counts as empty.
@@ -70,6 +73,7 @@ class Run:
         self._restored = restored.step if restored else -1
         self.rows = keep_rows(folder / "metrics.jsonl", self._restored)
         keep_samples(folder / "samples.txt", self._restored)
+        keep_rows(folder / "digests.jsonl", self._restored)
         self._checkpoints = Checkpoints(folder, keep_last, keep_best)
 
     def __enter__(self) -> Run:
@@ -108,20 +112,28 @@ class Run:
         """Saves a checkpoint in the background; log and sample the step before.
 
         ``metric`` ranks the step (lower is better; None and NaN come last), ``extra`` is JSON
-        that comes back with it. A step already saved is left as it is.
+        that comes back with it. A step already saved is left as it is. The digests of all leaves
+        also go to digests.jsonl, which outlives the checkpoint.
         """
         with _one_line(self.folder):
-            self._checkpoints.save(int(step), state, metric, extra or {})
+            saving = self._checkpoints.prepare(int(step), state, metric, extra or {})
+            if saving is None:
+                return
+            found = leaves.digests(saving.record)
+            row = {"step": saving.step, "digest": combined(found), "leaves": found}
+            self._append("digests.jsonl", row_line(row).encode())
+            self._checkpoints.save(saving)
 
     def curves(self, **labels: str) -> Path | None:
         """Draws curves.png from the rows (``plots.curves``); None while there is nothing in it."""
-        path = self.folder / "curves.png"
+        data = plots.curves(self.rows, **labels)
+        return None if data is None else self.file("curves.png", data)
+
+    def file(self, name: str, data: bytes) -> Path:
+        """Writes a file of the run in one move; where it lies."""
         with _one_line(self.folder):
-            data = plots.curves(self.rows, **labels)
-            if data is None:
-                return None
-            write_atomically(path, data)
-        return path
+            write_atomically(self.folder / name, data)
+        return self.folder / name
 
     def close(self) -> None:
         """Waits until the last save is on the disk and gives the folder free; harmless twice."""
@@ -209,9 +221,8 @@ def _record_start(
         manifest.write(folder, asked)
         return
     new = manifest.changes(found, asked)
-    for name in ("versions", "cores", "device_kind"):
-        if name in new:
-            _say(f"note: {name} was {found[name]}, is {new[name]}: bits may differ from one run")
+    for line in lost(found, asked):
+        _say(f"note: {line}")
     resumed = {"step": restored.step if restored else 0, "at": manifest.now(), "changed": new}
     told = {**found, "config": asked["config"]}
     manifest.write(folder, {**told, "resumed": [*found.get("resumed", []), resumed]})

@@ -65,7 +65,8 @@ def load(
 
     The parts are cut by characters (bytes), so that they are the same text whatever one symbol is.
     Words are `vocabulary.words`; those that the training part has only once are unknown.
-    Raises BadInput as `split` does, and for a source read with another alphabet.
+    Raises BadInput as `split` does, for a source read with another alphabet, and where no word is
+    known.
     """
     if isinstance(source.text, bytes) != (alphabet == "bytes"):
         raise BadInput(f"the text was not read for --alphabet {alphabet}: read it so")
@@ -110,6 +111,11 @@ def _words(text: str, how: str, valid: float, test: float) -> tuple[Vocabulary, 
     if any(part is not None and len(part) < 2 for part in parts):
         raise BadInput("a part of the text has fewer than 2 words: give a longer text")
     vocabulary = Vocabulary.of_words(parts[0], _LEAST)
+    if len(vocabulary) == 1:
+        raise BadInput(
+            "no word comes twice in the training part, so the vocabulary is empty: give a longer "
+            "text, or --alphabet characters"
+        )
     coded = Split(*(part and one(vocabulary.number_words(part)) for part in parts))
     targets, known = parts[1][1:], frozenset(vocabulary.symbols)
     unknown = [word for word in targets if word not in known]

@@ -103,11 +103,12 @@ class Vocabulary:
         return ids
 
     def unseen(self, text: str) -> str:
-        """The distinct characters or words of a text that have no symbol, in order."""
+        """The distinct characters of a text that have no symbol, or its words, comma between."""
         if self.kind == "bytes":
             return ""
-        units = words(text) if self.kind == "words" else text
-        return "".join(sorted(set(units) - set(self.symbols)))
+        units, between = (words(text), ", ") if self.kind == "words" else (text, "")
+        known = frozenset(self.symbols)
+        return between.join(unit for unit in dict.fromkeys(units) if unit not in known)
 
     def decode(self, ids: Any) -> str:
         """The text of the numbers [N]; bytes that are no UTF-8 become U+FFFD."""
