@@ -20,6 +20,7 @@ import tyro
 
 from experiments import cli
 from rnn_jax.errors import BadInput
+from rnn_jax.plain import shown
 
 if TYPE_CHECKING:
     from rnn_jax.run.history import Difference
@@ -50,8 +51,8 @@ def diverge(options: Options) -> bool:
     state = history.first_difference(*states, whole=True)
     row = history.first_difference(*rows, whole=False)
     for line in [*configurations(*told), *lost(*told)]:
-        print(f"note: {line}", file=sys.stderr)
-    print(sentence("states saved", common[0], state), file=sys.stderr)
+        print(shown(f"note: {line}"), file=sys.stderr)
+    print(shown(sentence("states saved", common[0], state)), file=sys.stderr)
     print(sentence("rows logged", common[1], row), file=sys.stderr)
     result = {
         "tool": "diverge",

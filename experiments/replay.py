@@ -25,6 +25,7 @@ import tyro
 
 from experiments import cli
 from rnn_jax.errors import BadInput
+from rnn_jax.plain import shown
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,8 +64,8 @@ def replay(options: Options) -> bool:
         *({step: digests[step] for step in compared} for digests in (recorded, found)), whole=True
     )
     for line in lost(told, environment()):
-        print(f"note: {line}", file=sys.stderr)
-    print(sentence(first, compared, difference), file=sys.stderr)
+        print(shown(f"note: {line}"), file=sys.stderr)
+    print(shown(sentence(first, compared, difference)), file=sys.stderr)
     row = difference and {"step": difference.step, "leaf": difference.names[0]}
     result = {"run": options.run, "from": first, "to": last, "compared": compared}
     print(json.dumps({"tool": "replay", **result, "equal": not difference, "differs": row}))
@@ -117,9 +118,9 @@ def experiment(told: Mapping[str, Any], *, trust: bool) -> tuple[Any, Any]:
 
 def foreign_code(values: Mapping[str, Any]) -> str | None:
     """The first cell that is given as module:constructor."""
-    for name in ("cell", "cells"):
-        given = values.get(name, ())
-        for cell in (given,) if isinstance(given, str) else given:
+    for name in [name for name in values if "cell" in name]:
+        given = values[name] or ()
+        for cell in given if isinstance(given, tuple) else (given,):
             if ":" in str(cell):
                 return str(cell)
     return None

@@ -177,11 +177,16 @@ def _loop(
         # The best weights are always on the disk: they are what the run is opened with.
         lost = 0 < config.max_skipped <= trouble.skipped_in_a_row(run.rows, step)
         if best or step % config.save_every == 0 or step == config.steps or stop or lost:
-            seconds = time.monotonic() - pace.began
-            run.save(step, state, metric=valid, extra={"seconds": seconds})
+            _save(run, state, valid, pace)
         if lost:
             _check_next(run, recipe, state)
     return state, stop
+
+
+def _save(run: Run, state: TrainState, valid: float | None, pace: Pace) -> None:
+    if distributed.first():  # all processes have the same state
+        extra = {"seconds": time.monotonic() - pace.began}
+        run.save(int(state.step), state, metric=valid, extra=extra)
 
 
 def _check_next(run: Run, recipe: Recipe, state: TrainState) -> None:

@@ -173,12 +173,12 @@ BUILDERS: dict[str, Callable[..., Model]] = {
 def from_spec(spec: dict, *, trust: bool = False) -> Model:
     """The model a run's record names, ``{"builder": name, "arguments": {…}}``.
 
-    A cell given as "module:constructor" runs that module's code: BadInput unless trusted.
+    A text with a colon ("module:constructor") runs that module's code: BadInput unless trusted.
     """
     builder, arguments = spec.get("builder"), spec.get("arguments", {})
     if builder not in BUILDERS:
         raise BadInput(f"the run's model {builder!r} is unknown here; known: {', '.join(BUILDERS)}")
-    cell = arguments.get("cell", "")
-    if ":" in cell and not trust:
-        raise BadInput(f"the run's cell {cell} is code from outside; --trust runs it")
+    texts = [value for value in jax.tree.leaves(arguments) if isinstance(value, str)]
+    if not trust and (code := next((text for text in texts if ":" in text), None)):
+        raise BadInput(f"the run's cell {code} is code from outside; --trust runs it")
     return BUILDERS[builder](**arguments)

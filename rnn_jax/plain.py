@@ -1,4 +1,4 @@
-"""Values as JSON has them."""
+"""Values as JSON has them, and texts as a terminal may have them."""
 
 import math
 from collections.abc import Mapping
@@ -19,3 +19,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return value if isinstance(value, str | int | None) else str(value)
+
+
+def shown(text: str, keep: str = "") -> str:
+    """A text with U+FFFD for what is not printable and not to keep: a terminal would obey it."""
+    return "".join(c if c.isprintable() or c in keep else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -8,6 +8,8 @@ import time
 from collections import deque
 from typing import Any
 
+from rnn_jax.plain import shown
+
 _WINDOW = 10.0  # seconds over which speed is measured
 _REFRESH = 0.2  # seconds between two looks at the loss, for looking waits for the device
 _LINE, _LONGEST = 5.0, 60.0  # seconds between two plain lines: at least, and at most
@@ -60,10 +62,7 @@ class Progress:
 
     def note(self, text: str) -> None:
         """Prints lines between those of the progress; the text stands as it is."""
-        # A model may write any character, and a terminal must not obey it.
-        safe = "".join(
-            c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
-        )
+        safe = shown(text, keep="\n\t")  # a model may write any character
         if not self._bar:
             encoding = sys.stderr.encoding or "utf-8"
             print(safe.encode(encoding, "replace").decode(encoding), file=sys.stderr, flush=True)

@@ -85,7 +85,7 @@ def test_the_environment_has_the_flags_and_the_revision(monkeypatch):
         ({"hidden": 256}, "hidden: 128 in the run, 256 asked; use another --out, or --init"),
         ({"hidden": 1, "lr": 0.5}, "hidden: 128 in the run, 1 asked; lr: 0.001 in the run, 0.5"),
         ({"corpus": ("a.txt",)}, r'corpus: \["a.txt", "b.txt"\] in the run, \["a.txt"\] asked'),
-        ({"experiment": "other"}, "is a run of toy, not of other"),
+        ({"experiment": "other"}, "is a run of 'toy', not of 'other'"),
         ({"digest": "d2"}, "the text has changed since"),
     ],
 )

@@ -13,7 +13,7 @@ from typing import Any
 from experiments.cli.flags import parse
 from experiments.cli.settings import CommonSettings, folder
 from rnn_jax.errors import BadInput, Stopped
-from rnn_jax.plain import plain
+from rnn_jax.plain import plain, shown
 
 RESULT_KEYS = (
     "experiment",
@@ -127,4 +127,4 @@ def result_line(results: Mapping[str, Any]) -> str:
 
 
 def _say(line: str) -> None:
-    print(" ".join(line.split()), file=sys.stderr, flush=True)
+    print(shown(" ".join(line.split())), file=sys.stderr, flush=True)

@@ -10,7 +10,7 @@ nothing is tied to a device, and a part (the parameters alone) reads without the
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,14 +41,16 @@ def steps(folder: Path) -> list[int]:
     return sorted(int(one.name) for one in found if _is_step(one.name) and one.is_dir())
 
 
-def metrics(folder: Path) -> dict[int, float]:
-    """{step: metric} of the saved steps; infinity where it has none or cannot be read."""
+def metrics(
+    folder: Path, damaged: Callable[[int, Damaged], None] = lambda step, damage: None
+) -> dict[int, float]:
+    """{step: metric} of the saved steps, infinity for none; a record that is damaged is told of."""
     found = {}
     for step in steps(folder):
         try:
             found[step] = leaves.rank(leaves.read(path(folder, step))["metric"])
-        except Damaged:
-            found[step] = math.inf
+        except Damaged as damage:
+            damaged(step, damage)
     return found
 
 

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from rnn_jax.errors import BadInput
+from rnn_jax.run import strangers
 from rnn_jax.run.records import write_atomically
 from rnn_jax.run.surroundings import environment
 
 NAME = "run.json"
 FORMAT = 1
+_LARGEST = 2**28  # bytes of run.json: its vocabulary may be of words
 # Fields of the identity that older runs do not name, and what they were made with.
 _LATER = {"invariant": False, "memory": 0}
 _NEEDED = ("experiment", "config", "identity", "model", "vocabulary", "data")
@@ -61,15 +63,19 @@ def read(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         what = "is not a run (it has no run.json)" if folder.exists() else "does not exist"
         raise BadInput(f"{folder} {what}; name the folder that --out made")
+    strangers.check_files(folder)
     try:
+        if path.stat().st_size > _LARGEST:
+            raise BadInput(f"{path} has more than {_LARGEST} bytes; name another run")
         found = json.loads(path.read_bytes())
-        if found["format"] != FORMAT:
-            raise BadInput(f"{path} has format {found['format']}, not {FORMAT}; update rnn_jax")
+        if (other := found["format"]) != FORMAT:
+            raise BadInput(f"{path} has format {repr(other)[:20]}, not {FORMAT}; update rnn_jax")
         _ = [found[name] for name in _NEEDED]
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadInput(f"{path} is damaged; restore it, or use another --out") from error
+    strangers.check_manifest(path, found)
     return found
 
 
@@ -83,7 +89,7 @@ def check_same(folder: Path, found: dict[str, Any], asked: dict[str, Any]) -> No
     """BadInput unless both are one run: experiment, identity fields of the config, data."""
     if found["experiment"] != asked["experiment"]:
         raise BadInput(
-            f"{folder} is a run of {found['experiment']}, not of {asked['experiment']};"
+            f"{folder} is a run of {found['experiment'][:50]!r}, not of {asked['experiment']!r};"
             " use another --out"
         )
     names = dict.fromkeys([*found["identity"], *asked["identity"]])
@@ -100,8 +106,8 @@ def check_same(folder: Path, found: dict[str, Any], asked: dict[str, Any]) -> No
     before, after = (one["data"].get("digest") for one in (found, asked))
     if before and after and before != after:
         raise BadInput(
-            f"the text has changed since {folder} began (digest {before} then, {after} now);"
-            " put the text back, or use another --out"
+            f"the text has changed since {folder} began (digest {repr(before)[:50]} then,"
+            f" {after!r} now); put the text back, or use another --out"
         )
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 
 from rnn_jax.errors import BadInput
-from rnn_jax.run import checkpoints, manifest
+from rnn_jax.plain import shown
+from rnn_jax.run import checkpoints, manifest, strangers
 from rnn_jax.run.records import Sample, read_rows, read_samples
-from rnn_jax.run.storage import Damaged
+from rnn_jax.run.storage import Damaged, reason
 
 
 class OpenedRun(NamedTuple):
@@ -45,9 +47,15 @@ def open_run(folder: str | Path, step: str | int = "best", *, trust: bool = Fals
     if told["model"] is None:
         raise BadInput(f"{folder} is a run without a model to open; read its metrics.jsonl")
     candidates = _candidates(folder, step)
-    model = from_spec(told["model"], trust=trust)
-    shapes = jax.eval_shape(model.init, jax.random.key(0))
-    name = told.get("weights", "params")
+    strangers.check_model(folder, told)
+    try:
+        model = from_spec(told["model"], trust=trust)
+        shapes = jax.eval_shape(model.init, jax.random.key(0))
+    except BadInput:
+        raise
+    except Exception as error:  # arguments that nobody has written raise anything
+        raise BadInput(f"{folder}: its model cannot be built ({reason(error)})") from error
+    name = told.get("weights") or "params"
     restored = _first_sound(folder, candidates, {name: shapes})
     vocabulary = told["vocabulary"]
     return OpenedRun(
@@ -70,7 +78,7 @@ def _candidates(folder: Path, step: str | int) -> list[int]:
     if not saved:
         raise BadInput(f"{folder} has no checkpoint yet; train it further")
     if step == "best":
-        return checkpoints.best_first(checkpoints.metrics(folder))
+        return checkpoints.best_first(checkpoints.metrics(folder, partial(_warn, folder)))
     if step == "latest":
         return saved[::-1]
     if step not in saved:
@@ -83,6 +91,10 @@ def _first_sound(folder: Path, candidates: list[int], example: Any) -> checkpoin
         try:
             return checkpoints.read(folder, step, example, part=True)
         except Damaged as damage:
-            print(f"warning: {folder} step {step} is damaged: {damage}", file=sys.stderr)
-    told = ", ".join(map(str, candidates))
-    raise BadInput(f"no sound checkpoint in {folder} (tried step {told}); train it anew")
+            _warn(folder, step, damage)
+    told = ", ".join(map(str, checkpoints.steps(folder)))
+    raise BadInput(f"no sound checkpoint in {folder} (it has step {told}); train it anew")
+
+
+def _warn(folder: Path, step: int, damage: Damaged) -> None:
+    print(shown(f"warning: {folder} step {step} is damaged: {damage}"), file=sys.stderr)

@@ -35,16 +35,26 @@ def row_line(row: dict[str, Any]) -> str:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of metrics.jsonl; a line that a crash left half written is passed over."""
-    rows = []
+    """The rows of metrics.jsonl by their steps, each step once.
+
+    What no run has written, and a line that a crash left half written, is passed over.
+    """
+    rows: dict[int, dict[str, Any]] = {}
     for line in path.read_bytes().splitlines() if path.exists() else []:
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
-        if isinstance(row, dict) and isinstance(row.get("step"), int):
-            rows.append(row)
-    return rows
+        if _is_row(row):
+            rows.setdefault(row["step"], row)
+    return [rows[step] for step in sorted(rows)]
+
+
+def _is_row(row: Any) -> bool:
+    if not isinstance(row, dict) or type(row.get("step")) is not int:
+        return False
+    numbers = [row.get(name) for name in ("loss", "gradient_norm", "valid")]
+    return all(isinstance(number, int | float | None) for number in numbers)
 
 
 def keep_rows(path: Path, last: int) -> list[dict[str, Any]]:
@@ -55,7 +65,7 @@ def keep_rows(path: Path, last: int) -> list[dict[str, Any]]:
 
 
 # The length in the header says where a block ends, so a text may hold anything, headers too.
-_HEADER = re.compile(rb"--- step (\d+), (\d+) bytes: ([^\n]*)\n")
+_HEADER = re.compile(rb"--- step (\d{1,18}), (\d{1,18}) bytes: ([^\n]*)\n")
 _GAP = b"\n\n"
 
 
@@ -73,7 +83,8 @@ def read_samples(path: Path) -> list[Sample]:
         end = found.end() + int(found[2])
         if data[end : end + len(_GAP)] != _GAP:
             break
-        samples.append(Sample(int(found[1]), found[3].decode(), data[found.end() : end].decode()))
+        header, text = found[3], data[found.end() : end]
+        samples.append(Sample(int(found[1]), *(t.decode(errors="replace") for t in (header, text))))
         at = end + len(_GAP)
     return samples
 

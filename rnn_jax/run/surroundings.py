@@ -64,7 +64,7 @@ def lost(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     What either does not tell (an older version wrote it) is passed over.
     """
     pairs = [
-        (name, before.get("versions", {}).get(name), now["versions"].get(name))
+        (name, (before.get("versions") or {}).get(name), now["versions"].get(name))
         for name in _COMPUTING
     ]
     pairs += [(name, before.get(name), now[name]) for name in _MACHINE]

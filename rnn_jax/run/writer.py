@@ -14,7 +14,8 @@ from typing import Any
 from rnn_jax import plots
 from rnn_jax.digest import combined
 from rnn_jax.errors import BadInput
-from rnn_jax.run import checkpoints, leaves, manifest
+from rnn_jax.plain import shown
+from rnn_jax.run import checkpoints, leaves, manifest, strangers
 from rnn_jax.run.checkpoints import Checkpoints, Restored
 from rnn_jax.run.records import (
     Sample,
@@ -160,6 +161,7 @@ def _check(folder: Path, asked: dict[str, Any]) -> dict[str, Any] | None:
     if not (folder / manifest.NAME).exists():
         if {path.name for path in folder.iterdir()} - _OWN:
             raise BadInput(f"{folder} has files but is not a run; use another --out")
+        strangers.check_files(folder)
         return None
     found = manifest.read(folder)
     manifest.check_same(folder, found, asked)
@@ -239,4 +241,4 @@ def _one_line(folder: Path) -> Iterator[None]:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr)
+    print(shown(line), file=sys.stderr)
