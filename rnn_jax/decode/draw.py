@@ -1,4 +1,4 @@
-"""Writing with a model: every output is fed back as the next input."""
+"""One text a lane: the most probable token each time, or one drawn."""
 
 from functools import partial
 from typing import Any
