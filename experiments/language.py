@@ -100,7 +100,8 @@ def test_score(recipe: "Recipe", corpus: "Corpus", folder: Path) -> dict[str, fl
     """Nats per symbol of the test part by the best weights, where there is a test part."""
     if corpus.test is None:
         return {}
-    from rnn_jax import run, tasks, train
+    from rnn_jax import evaluate, run, tasks
 
     task = recipe.task._replace(valid=tasks.held_out(corpus.test))
-    return {"test": train.make_evaluate(recipe.model, task)(run.open(folder, trust=True).params)}
+    score = evaluate.make_evaluate(recipe.model, task)
+    return {"test": score(run.open(folder, trust=True).params).loss}

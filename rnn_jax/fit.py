@@ -13,12 +13,13 @@ import optax
 from rnn_jax import distributed, ordered, parallel, segments, trouble
 from rnn_jax.digest import digest
 from rnn_jax.errors import Stopped
+from rnn_jax.evaluate import Evaluation, best, make_evaluate, ranks
 from rnn_jax.models import Model
-from rnn_jax.pace import Intervals, Pace, room
+from rnn_jax.pace import Intervals, Pace, batches, room
 from rnn_jax.progress import Progress
 from rnn_jax.run import Run, Signals, start_or_resume
 from rnn_jax.tasks import Task
-from rnn_jax.train import Metrics, TrainState, batches, create, make_evaluate, make_step, make_steps
+from rnn_jax.train import Metrics, TrainState, create, make_step, make_steps
 
 
 class Recipe(NamedTuple):
@@ -67,9 +68,10 @@ class Recipe(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """Where a run stands: its best and last validation loss [nats], and its cost in seconds.
+    """Where a run stands: its best and last evaluation, and its cost in seconds.
 
-    seconds: of all commands up to the last save; tokens_per_second: of this one.
+    best, last: the task's error where it has one, else the validation loss [nats]; seconds: of all
+    commands up to the last save; tokens_per_second: of this one.
     """
 
     state: TrainState
@@ -130,15 +132,10 @@ def fit(
         run.curves(unit=unit.removesuffix("s"))
     if stop is not None:
         raise Stopped(stop, int(state.step))
-    last = [row["valid"] for row in run.rows if "valid" in row][-1:] or [None]
+    last = (ranks(run.rows) or [None])[-1]
+    last = math.nan if last is None else last
     speed = recipe.task.tokens * pace.steps / pace.seconds if pace.steps else None
-    best, last = _best(run), math.nan if last[0] is None else last[0]
-    return Outcome(state, best, last, time.monotonic() - pace.began, speed)
-
-
-def _best(run: Run) -> float:
-    """The lowest validation loss so far; infinite before the first."""
-    return min((row["valid"] for row in run.rows if row.get("valid") is not None), default=math.inf)
+    return Outcome(state, best(run.rows), last, time.monotonic() - pace.began, speed)
 
 
 def _loop(
@@ -160,7 +157,7 @@ def _loop(
     count, stop = _agreed(pace.count(step, config, most), signals.stop)
     while step < config.steps and stop is None:
         before = time.monotonic()
-        data = batches(task, step, count, most, parallel.own_lanes(task.lanes))
+        data, count = batches(task, step, count, most, parallel.own_lanes(task.lanes))
         state, metrics = advance(state, data, np.int32(count), key)
         metrics = Metrics(*(np.asarray(each)[:count] for each in metrics))
         pace.add(count, time.monotonic() - before)
@@ -168,25 +165,25 @@ def _loop(
         progress.update(step, metrics.loss[-1], count * task.tokens)
         due = step % config.eval_every == 0 or step == config.steps
         valid = evaluate(weights(state)) if due else None
-        best = valid is not None and valid < _best(run)
+        better = valid is not None and valid.rank < best(run.rows)
         _log(outside, config.log_every, step - count, metrics, valid)
         if valid is not None:
-            progress.note(f"step {step}: validation {valid:.4f} nats a step")
+            progress.note(f"step {step}: {valid.describe()}")
             _show(outside, step, state)
         count, stop = _agreed(pace.count(step, config, most), signals.stop)
         # The best weights are always on the disk: they are what the run is opened with.
         lost = 0 < config.max_skipped <= trouble.skipped_in_a_row(run.rows, step)
-        if best or step % config.save_every == 0 or step == config.steps or stop or lost:
+        if better or step % config.save_every == 0 or step == config.steps or stop or lost:
             _save(run, state, valid, pace)
         if lost:
             _check_next(run, recipe, state)
     return state, stop
 
 
-def _save(run: Run, state: TrainState, valid: float | None, pace: Pace) -> None:
+def _save(run: Run, state: TrainState, valid: Evaluation | None, pace: Pace) -> None:
     if distributed.first():  # all processes have the same state
         extra = {"seconds": time.monotonic() - pace.began}
-        run.save(int(state.step), state, metric=valid, extra=extra)
+        run.save(int(state.step), state, metric=valid and valid.rank, extra=extra)
 
 
 def _check_next(run: Run, recipe: Recipe, state: TrainState) -> None:
@@ -206,13 +203,15 @@ def _agreed(count: int, stop: int | None) -> tuple[int, int | None]:
     return asked[0][0], next((signal for _, signal in asked if signal is not None), None)
 
 
-def _log(outside: _Outside, every: int, begin: int, metrics: Metrics, valid: float | None) -> None:
+def _log(
+    outside: _Outside, every: int, begin: int, metrics: Metrics, valid: Evaluation | None
+) -> None:
     """A row for each step that logs, jumps or was skipped; the last also when it was evaluated."""
     spikes = []
     finite = np.isfinite(metrics.loss) & np.isfinite(metrics.gradient_norm)
     for i, (loss, norm) in enumerate(zip(metrics.loss, metrics.gradient_norm, strict=True)):
         step = begin + i + 1
-        extra = {"valid": valid} if valid is not None and i == len(finite) - 1 else {}
+        extra = valid.row() if valid is not None and i == len(finite) - 1 else {}
         if height := outside.spikes.height(float(loss)):
             extra["spike"] = height
             spikes.append(f"step {step}: loss {loss:.4g}, {height:.1f} standard deviations high")

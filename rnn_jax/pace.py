@@ -1,4 +1,4 @@
-"""How many steps go into one dispatch, and when something else is due."""
+"""What goes into one dispatch: how many steps, before something else is due, and their batches."""
 
 import time
 from typing import Protocol
@@ -6,7 +6,7 @@ from typing import Protocol
 import jax
 import numpy as np
 
-from rnn_jax.tasks import Task
+from rnn_jax.tasks import Batch, Task
 
 # As many steps go into one dispatch as fit in about this many seconds: enough to hide the cost of
 # dispatching, few enough that the display lives and Ctrl-C is heard. Never more than _MOST, for
@@ -58,3 +58,30 @@ def room(task: Task) -> int:
     """The largest number of batches for one dispatch."""
     bytes_each = sum(np.asarray(a).nbytes for a in jax.tree.leaves(task.batch(0)))
     return max(1, min(_MOST, _BYTES // max(bytes_each, 1)))
+
+
+def batches(
+    task: Task, position: int, count: int, room: int, lanes: slice = slice(None)
+) -> tuple[Batch, int]:
+    """Batches from `position` on, stacked to leaves [room, B, ...], the rest zeros; and how many.
+
+    At most `count`; fewer where a batch has another shape, for a dispatch has one. lanes: those to
+    take, where other processes take the others.
+    """
+    parts: list[Batch] = []
+    for i in range(count):
+        part = jax.tree.map(lambda a: a[lanes], task.batch(position + i))
+        if parts and _shapes(part) != _shapes(parts[0]):
+            break
+        parts.append(part)
+
+    def join(*leaves: np.ndarray) -> np.ndarray:
+        out = np.zeros((room, *leaves[0].shape), leaves[0].dtype)
+        out[: len(leaves)] = leaves
+        return out
+
+    return jax.tree.map(join, *parts), len(parts)
+
+
+def _shapes(batch: Batch) -> list[tuple[int, ...]]:
+    return [np.shape(leaf) for leaf in jax.tree.leaves(batch)]

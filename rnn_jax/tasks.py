@@ -20,7 +20,8 @@ class Batch(NamedTuple):
     inputs, targets: [B, T, ...]. weights [B, T]: the loss looks here (0 where masked, but 0 does
     not mean masked); None is 1 wherever there is a step. mask [B, T]: this step exists; None: all.
     fresh: [B], the carry restarts before the chunk, or [B, T], before that step; True at a run's
-    first step, so that a learned h_0 gets its gradient.
+    first step, so that a learned h_0 gets its gradient. context: leaves [B, ...], what each
+    sequence begins from (`Model.condition`); with it no carry comes from the batch before.
     """
 
     inputs: Any
@@ -28,6 +29,7 @@ class Batch(NamedTuple):
     weights: Any = None
     mask: Any = None
     fresh: Any = None
+    context: Any = None
 
 
 class Task(NamedTuple):
@@ -35,7 +37,10 @@ class Task(NamedTuple):
 
     batch: ``position -> Batch``; valid: the held-out chunks in order, whose own carry goes from one
     to the next; loss: ``(ys, targets) -> per step``; lanes: B; chunks: batches before the data
-    begins again; tokens: steps that count in one batch.
+    begins again; tokens: steps that count in one batch. error: ``(ys, targets) -> per step``, what
+    is wrong with an answer (1 or 0, say); where there is one it is evaluated beside the loss, and
+    the weights with the least of it are the best.
+    Batches may differ in T (buckets of lengths); those of one dispatch do not.
     """
 
     batch: Callable[[int], Batch]
@@ -44,6 +49,7 @@ class Task(NamedTuple):
     lanes: int
     chunks: int
     tokens: int
+    error: Callable[[Any, Any], Array] | None = None
 
 
 def next_token(corpus: Corpus, batch_lanes: int, chunk: int) -> Task:

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import flax.struct
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax import lax
 
@@ -20,7 +19,7 @@ from rnn_jax import ordered
 from rnn_jax.bptt import select
 from rnn_jax.models import Model
 from rnn_jax.objective import summed_loss
-from rnn_jax.tasks import Batch, Task
+from rnn_jax.tasks import Batch
 
 Array = jax.Array
 
@@ -188,39 +187,3 @@ def make_steps(step: Callable) -> Callable[..., tuple[TrainState, Metrics]]:
         return lax.fori_loop(0, count, body, (state, empty))
 
     return steps
-
-
-def make_evaluate(model: Model, task: Task) -> Callable[[Any], float]:
-    """``params -> mean loss`` over ``task.valid()``, with a carry of its own; in nats a step."""
-
-    @jax.jit
-    def chunk(params: Any, carry: Any, batch: Batch) -> tuple[Array, Array, Any]:
-        total, (weight, carry) = summed_loss(model, task.loss, params, carry, batch, None)
-        return total, weight, carry
-
-    def evaluate(params: Any) -> float:
-        carry, sums = None, []
-        for batch in task.valid():
-            if carry is None:
-                carry = model.start(params, jax.tree.leaves(batch.inputs)[0].shape[0])
-            total, weight, carry = chunk(params, carry, batch)
-            sums.append((total, weight))
-        totals = np.asarray(sums, np.float64).sum(0)
-        return float(totals[0] / totals[1])
-
-    return evaluate
-
-
-def batches(task: Task, position: int, count: int, room: int, lanes: slice = slice(None)) -> Batch:
-    """Batches position … position + count, stacked to leaves [room, B, ...]; the rest are zeros.
-
-    lanes: those to take, where other processes take the others.
-    """
-    parts = [jax.tree.map(lambda a: a[lanes], task.batch(position + i)) for i in range(count)]
-
-    def join(*leaves: np.ndarray) -> np.ndarray:
-        out = np.zeros((room, *leaves[0].shape), leaves[0].dtype)
-        out[:count] = leaves
-        return out
-
-    return jax.tree.map(join, *parts)

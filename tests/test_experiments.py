@@ -13,6 +13,7 @@ import pytest
 from experiments import char_lm, sample
 from rnn_jax import run as runs
 from rnn_jax.digest import leaf_digests
+from rnn_jax.evaluate import Evaluation
 
 TEXT = "to be, or not to be: that is the question. " * 120
 SMALL = (
@@ -143,7 +144,9 @@ def test_init_starts_a_new_run_from_a_runs_weights(capsys, text, tmp_path):
 def test_the_weights_that_made_the_value_are_kept(capsys, text, tmp_path, monkeypatch):
     """The best evaluation comes early and at a step that saving alone would pass over."""
     losses = iter([3.0, 1.0, 2.0, 2.5, 2.4, 2.3])
-    monkeypatch.setattr("rnn_jax.fit.make_evaluate", lambda *_: lambda weights: next(losses))
+    monkeypatch.setattr(
+        "rnn_jax.fit.make_evaluate", lambda *_: lambda weights: Evaluation(next(losses), None)
+    )
     flags = ("--steps", "40", "--eval-every", "7", "--save-every", "40")
     result = train(capsys, text, tmp_path / "run", *flags)
     opened = runs.open(tmp_path / "run")

@@ -22,8 +22,8 @@ FLOORS = (
     {"tasks"},
     {"models", "estimators", "diagnose"},
     {"objective"},
-    {"train", "decode"},
-    {"run", "parallel", "distributed", "pace", "segments", "drawings", "trouble"},
+    {"train", "decode", "evaluate", "pace"},
+    {"run", "parallel", "distributed", "segments", "drawings", "trouble"},
     {"fit"},
 )
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}

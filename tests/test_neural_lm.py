@@ -13,10 +13,11 @@ from experiments import neural_lm, sample
 from rnn_jax import decode
 from rnn_jax.data.text import Stream, Vocabulary, split
 from rnn_jax.errors import BadInput
+from rnn_jax.evaluate import make_evaluate
 from rnn_jax.losses import cross_entropy
 from rnn_jax.models import Model, from_spec, window_model
+from rnn_jax.objective import summed_loss
 from rnn_jax.tasks import Batch, Task, held_out
-from rnn_jax.train import make_evaluate, summed_loss
 from rnn_jax.unroll import unroll
 from rnn_jax.windows import perceptron, window
 
@@ -188,7 +189,7 @@ def test_the_evaluation_is_the_loss_of_every_token_given_those_before_it():
     task = Task(None, held_out(stream), cross_entropy, 1, 1, 1)
     log_p = log_softmax(logits_of(W["out"], windows_of(text[:-1])))
     expected = -log_p[np.arange(len(text) - 1), text[1:]].mean()
-    assert make_evaluate(model, task)(W) == pytest.approx(expected, abs=1e-5)
+    assert make_evaluate(model, task)(W).loss == pytest.approx(expected, abs=1e-5)
 
 
 def test_writing_is_a_loop_over_a_sliding_window():

@@ -15,9 +15,10 @@ from rnn_jax.errors import BadInput
 from rnn_jax.layers import weight_drop
 from rnn_jax.losses import cross_entropy
 from rnn_jax.models import language_model
+from rnn_jax.pace import batches
 from rnn_jax.parallel import choose, data_parallel
 from rnn_jax.tasks import Batch, Task
-from rnn_jax.train import TrainState, batches, create, make_step, make_steps
+from rnn_jax.train import TrainState, create, make_step, make_steps
 
 T, B, H, V, ROOM = 3, 8, 7, 11, 5
 MODEL = language_model(V, "tanh", H, 2, dropout=0.3)
@@ -59,7 +60,7 @@ def train(devices: list[int]) -> tuple[TrainState, list[float]]:
     """ROOM steps in one dispatch on each of these numbers of devices, one after another."""
     state, losses = begin(), []
     for count in devices:
-        data = batches(TASK, int(state.step), ROOM, ROOM)
+        data, _ = batches(TASK, int(state.step), ROOM, ROOM)
         state, metrics = advance(count)(state, data, np.int32(ROOM))
         losses += metrics.loss.tolist()
         state = jax.tree.map(lambda a: jnp.array(np.array(a)), state)  # as a checkpoint would
@@ -84,7 +85,7 @@ def test_several_devices_equal_one_over_twenty_steps(devices: list[int]) -> None
 
 def test_state_has_no_device_axis() -> None:
     """What came from four devices is saved and digested as if from one."""
-    state, _ = advance(4)(begin(), batches(TASK, 0, ROOM, ROOM), np.int32(ROOM))
+    state, _ = advance(4)(begin(), batches(TASK, 0, ROOM, ROOM)[0], np.int32(ROOM))
     shapes = jax.eval_shape(begin)
     assert jax.tree.map(jnp.shape, state) == jax.tree.map(jnp.shape, shapes)
     assert list(named_leaves(state)) == list(named_leaves(shapes))
@@ -93,7 +94,7 @@ def test_state_has_no_device_axis() -> None:
 
 def test_loss_is_the_sum_over_devices_not_the_mean_of_means() -> None:
     """One device's own mean is the loss when the loss looks at no other device's lanes."""
-    devices, data = 4, batches(TASK, 0, 1, ROOM)
+    devices, (data, _) = 4, batches(TASK, 0, 1, ROOM)
 
     def loss(lanes: np.ndarray) -> float:
         seen = data._replace(weights=data.weights * lanes[:, None].astype(np.float32))
@@ -114,7 +115,7 @@ def test_step_broken_on_one_device_is_skipped_on_all() -> None:
         state = begin()
         lower, upper = state.carry
         state = state.replace(carry=(lower, upper.at[5, 2].set(jnp.nan)))
-        data = batches(TASK, 0, ROOM, ROOM)
+        data, _ = batches(TASK, 0, ROOM, ROOM)
         data.mask[0, 5], data.fresh[0] = True, False
         data.weights[0, 5] = 1.0
         data.weights[2, 1, 0], data.mask[2, 1, 0] = np.inf, True

@@ -13,11 +13,13 @@ import pytest
 from rnn_jax import cells, layers
 from rnn_jax.data.text import Stream
 from rnn_jax.digest import digest
+from rnn_jax.evaluate import make_evaluate
 from rnn_jax.losses import cross_entropy
 from rnn_jax.models import Model, language_model, recurrent, stack
+from rnn_jax.pace import batches
 from rnn_jax.parallel import data_parallel
 from rnn_jax.tasks import Batch, Task, held_out
-from rnn_jax.train import TrainState, batches, create, make_evaluate, make_step, make_steps
+from rnn_jax.train import TrainState, create, make_step, make_steps
 
 T, B, X, H, V = 4, 3, 5, 7, 11
 LSTM = language_model(V, "lstm", H, 1)
@@ -180,7 +182,7 @@ def test_digest_does_not_depend_on_the_steps_in_a_dispatch() -> None:
     for counts in ([1, 1, 1, 1], [4], [3, 1], [2, 2]):
         state, losses = begin(model, optimizer, average=True), []
         for count in counts:
-            data = batches(task, int(state.step), count, 4)
+            data, _ = batches(task, int(state.step), count, 4)
             state, metrics = advance(state, data, np.int32(count), jax.random.key(7))
             assert not metrics.loss[count:].any()
             losses += metrics.loss[:count].tolist()
@@ -340,7 +342,7 @@ def test_evaluation_is_one_stream_read_once() -> None:
     task = Task(chunk, held_out(stream), cross_entropy, B, 100, B * T)
     _, ys = jax.jit(model.apply)(params, model.start(params, 1), tokens[:-1, None])
     want = -jax.nn.log_softmax(ys)[np.arange(300), 0, tokens[1:]].mean()
-    np.testing.assert_allclose(make_evaluate(model, task)(params), want, rtol=1e-6)
+    np.testing.assert_allclose(make_evaluate(model, task)(params).loss, want, rtol=1e-6)
 
 
 @pytest.mark.parametrize("cell", ["tanh", "gru", "lstm", "cho_gru"])

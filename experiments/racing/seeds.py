@@ -13,7 +13,7 @@ from experiments.racing.charlm import Sizes
 from experiments.racing.contest import Entrant, Values, difference
 from experiments.racing.settings import Job, RaceSettings
 from experiments.racing.turns import median, race, rounded
-from rnn_jax import train
+from rnn_jax import pace, tasks
 
 SEEDS, SHAPES = 8, ((1, 64, 16, 8), (1, 64, 50, 32))  # layers, H, T, B
 _COUNT = 16  # steps in one dispatch
@@ -53,8 +53,8 @@ def measure(sizes: Sizes, settings: RaceSettings) -> dict[str, Any]:
     }
 
 
-def _data(recipe: Any) -> train.Batch:
-    return train.batches(recipe.task, 0, _COUNT, _COUNT)
+def _data(recipe: Any) -> tasks.Batch:
+    return pace.batches(recipe.task, 0, _COUNT, _COUNT)[0]
 
 
 def _together(recipes: list) -> Entrant:

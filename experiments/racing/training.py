@@ -34,7 +34,7 @@ def trainer(recipe: Recipe, compiled: Callable) -> Trainer:
 
     def advance(count: int) -> train.Metrics:
         nonlocal state, step
-        data = train.batches(recipe.task, step, count, room)
+        data, _ = pace.batches(recipe.task, step, count, room)
         state, metrics = compiled(state, data, np.int32(count), recipe.key())
         step += count
         return train.Metrics(*(np.asarray(each)[:count] for each in metrics))

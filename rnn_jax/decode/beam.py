@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from rnn_jax.decode.draw import begin
 from rnn_jax.models import Model
 
 Array = jax.Array
@@ -128,11 +129,7 @@ def _begin(
         lanes = 1 if context is None else jax.tree.leaves(context)[0].shape[0]
         prompt = jnp.full((lanes, 1), prompt)
     B = prompt.shape[0]
-    if context is None:
-        carry = model.start(params, B)
-    else:
-        carry = model.condition(params, context, None)
-    carry, ys = model.apply(params, carry, prompt.T)
+    carry, ys = model.apply(params, begin(model, params, B, context), prompt.T)
     carry, log_p = jax.tree.map(lambda a: jnp.repeat(a, K, axis=0), (carry, _log_p(ys[-1], forbid)))
     filling = 0 if end is None else end
     none = Hypotheses(

@@ -33,6 +33,13 @@ def restrict(logits: Array, *, top_k: int = 0, top_p: float = 1.0) -> Array:
     return logits
 
 
+def begin(model: Model, params: Any, lanes: int, context: Any = None) -> Any:
+    """The carry before the first token: of a conditioned model from the context [B, ...]."""
+    if context is None:
+        return model.start(params, lanes)
+    return model.condition(params, context, None)
+
+
 @partial(jax.jit, static_argnames=("model", "length", "top_k", "top_p", "greedy", "forbid"))
 def generate(
     model: Model,
@@ -46,11 +53,13 @@ def generate(
     top_p: float = 1.0,
     greedy: bool = False,
     forbid: int | None = None,
+    context: Any = None,
 ) -> tuple[Array, Array]:
     """Read prompt [B, P] (P at least 1), then write N tokens: these and their log p, both [B, N].
 
     The temperature divides the logits before `restrict`; greedy takes the most probable token.
-    forbid: a token never written (the unknown symbol). The log-probabilities are the model's own,
+    forbid: a token never written (the unknown symbol). context: leaves [B, ...], what the model
+    begins from where it is a conditioned one. The log-probabilities are the model's own,
     log p(token | all before) in nats, untouched by temperature, top-k or top-p, over all tokens
     but the forbidden one.
     """
@@ -72,8 +81,7 @@ def generate(
         carry, ys = model.apply(params, carry, token[None])
         return (carry, allowed(ys[0])), (token, chosen)
 
-    carry = model.start(params, prompt.shape[0])
-    carry, ys = model.apply(params, carry, prompt.T)
+    carry, ys = model.apply(params, begin(model, params, prompt.shape[0], context), prompt.T)
     _, (tokens, log_probs) = lax.scan(
         write, (carry, allowed(ys[-1])), jax.random.split(key, length)
     )
