@@ -71,7 +71,8 @@ class Outcome(NamedTuple):
     """Where a run stands: its best and last evaluation, and its cost in seconds.
 
     best, last: the task's error where it has one, else the validation loss [nats]; seconds: of all
-    commands up to the last save; tokens_per_second: of this one.
+    commands up to the last save; tokens_per_second and seconds_per_step: of this one, without the
+    first dispatch and evaluations, None where there was no other.
     """
 
     state: TrainState
@@ -79,6 +80,7 @@ class Outcome(NamedTuple):
     last: float
     seconds: float
     tokens_per_second: float | None
+    seconds_per_step: float | None = None
 
 
 def weights(state: TrainState) -> Any:
@@ -135,7 +137,8 @@ def fit(
     last = (ranks(run.rows) or [None])[-1]
     last = math.nan if last is None else last
     speed = recipe.task.tokens * pace.steps / pace.seconds if pace.steps else None
-    return Outcome(state, best(run.rows), last, time.monotonic() - pace.began, speed)
+    each = pace.seconds / pace.steps if pace.steps else None
+    return Outcome(state, best(run.rows), last, time.monotonic() - pace.began, speed, each)
 
 
 def _loop(
@@ -238,6 +241,7 @@ def result(outcome: Outcome, folder: Path) -> dict[str, Any]:
     return {
         "seconds": round(outcome.seconds, 2),
         "tokens_per_second": outcome.tokens_per_second,
+        "seconds_per_step": outcome.seconds_per_step,
         "parameters": sum(a.size for a in jax.tree.leaves(state.params)),
         "step": int(state.step),
         "skipped": int(state.skipped),

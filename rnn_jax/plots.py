@@ -13,6 +13,11 @@ def png(figure: Any) -> bytes:
     return _saved(figure, "png")
 
 
+def pdf(figure: Any) -> bytes:
+    """A Matplotlib Figure as a PDF, without the time at which it was made."""
+    return _saved(figure, "pdf", metadata={"CreationDate": None})
+
+
 def svg(figure: Any) -> bytes:
     """A Matplotlib Figure as an SVG, the same bytes whenever it is the same figure."""
     import matplotlib

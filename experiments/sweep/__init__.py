@@ -1,0 +1,11 @@
+"""Ablations: named changes of an experiment's settings times seeds, each pair a run of its own.
+
+An `Ablation` says which experiment and which changes; `plan` makes its `Trial`s, one for every
+variant and seed; `conduct` runs those that are not finished; `tables` and `pictures` compare
+variants over the seeds that they share. What a folder of trials holds is in `trials`.
+"""
+
+from experiments.sweep.named import ABLATIONS
+from experiments.sweep.plan import Ablation, Trial, grid, plan
+
+__all__ = ["ABLATIONS", "Ablation", "Trial", "grid", "plan"]
