@@ -27,7 +27,8 @@ TOY = {
     "parity": "--cells gru --seeds 1 --steps 2 --shallow 4 --test-length 30",
     "sums": "--cells gru --seeds 1 --steps 2 --test-length 30",
     "graphs": "--steps-in-time 2 --chunk 1",
-    "ablate": "--seeds 1 --base valid=0.001 steps=2 hidden=6 embed=4 bptt=5 lanes=4 sample_length=5",
+    "ablate": "--seeds 1 --base valid=0.001 steps=2 hidden=6 embed=4 bptt=5 lanes=4"
+    " sample_length=5",
     "throughput": "--only layer --cells tanh --peers scan --turns 2",
 }
 NO_FOLDER = ("sample", "")  # tools, which write no run of their own
