@@ -274,7 +274,7 @@ except sources.BadInput as error:
     )
     (line,) = ran.stdout.splitlines()
     assert "hub:owner/name cannot be loaded" in line
-    assert "unset HF_HUB_OFFLINE, or download the text" in line
+    assert "unset HF_HUB_OFFLINE, or download it" in line
 
 
 def test_a_book_of_project_gutenberg_is_read_without_its_wrapping(tmp_path: Path) -> None:

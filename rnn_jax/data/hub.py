@@ -1,4 +1,4 @@
-"""Text from a data set of the Hugging Face hub, or from a data set's local files."""
+"""Rows of a data set of the Hugging Face hub, or of a data set's local files."""
 
 import contextlib
 import os
@@ -15,7 +15,6 @@ from rnn_jax.errors import BadInput
 PROBE_SECONDS = 3.0
 LOADERS = {".parquet": "parquet", ".txt": "text", ".csv": "csv", ".json": "json", ".jsonl": "json"}
 HUB = "https://huggingface.co"  # unless HF_ENDPOINT names another
-DOWNLOAD = "download the text and give it as --corpus FILE"
 
 
 def read_hub(entry: str, column: str) -> bytes:
@@ -23,7 +22,7 @@ def read_hub(entry: str, column: str) -> bytes:
 
     A data set with a single column needs no name for it.
     """
-    rows = _load(entry)
+    rows = load(entry, "--corpus")
     if len(rows.column_names) == 1:
         column = rows.column_names[0]
     if column not in rows.column_names:
@@ -35,16 +34,24 @@ def read_hub(entry: str, column: str) -> bytes:
     return "\n".join(row for row in rows[column] if row is not None).encode()
 
 
-def _load(entry: str) -> Any:
-    """The train split, from local files or the hub, with every failure told in one line."""
-    name, _, config = entry.removeprefix("hub:").partition("@")
+def load(entry: str, flag: str) -> Any:
+    """The rows of one split, from local files or the hub, with every failure told in one line.
+
+    entry: ``hub:NAME``, ``hub:NAME@CONFIG`` or ``hub:NAME:SPLIT`` (train unless named; also with
+    @CONFIG before it); flag: with which a file could be given instead.
+    """
+    name, split = entry.removeprefix("hub:"), "train"
+    if not os.path.exists(name) and ":" in name:
+        name, _, split = name.rpartition(":")
+    name, _, config = name.partition("@")
+    download = f"download it and give it as {flag} FILE"
     path = Path(name)
     suffix = Path(name.removesuffix(".gz")).suffix.lower()
     local = os.path.exists(path)  # unlike Path.exists, never raises
     if not local and (suffix in LOADERS or name.startswith((".", "/", "~"))):
-        raise missing(name)
+        raise missing(name, flag)
     if not local and not _offline():
-        _reach(entry)
+        _reach(entry, download)
     import datasets  # takes most of a second, and only these sources need it
 
     if path.is_file():
@@ -55,17 +62,17 @@ def _load(entry: str) -> Any:
         arguments = {"path": name, "name": config or None}
     try:
         try:
-            return datasets.load_dataset(**arguments, split="train")
+            return datasets.load_dataset(**arguments, split=split)
         except RuntimeError as error:
             if local or "scripts" not in str(error):
                 raise
             # Old repositories hold a loading script; the hub keeps their rows converted here.
             arguments["revision"] = "refs/convert/parquet"
-            return datasets.load_dataset(**arguments, split="train")
+            return datasets.load_dataset(**arguments, split=split)
     except Exception as error:  # the library and its readers raise many kinds
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         mend = "unset HF_HUB_OFFLINE, or " if _offline() and not local else ""
-        raise BadInput(f"{entry} cannot be loaded ({reason}): {mend}{DOWNLOAD}") from error
+        raise BadInput(f"{entry} cannot be loaded ({reason}): {mend}{download}") from error
 
 
 def _offline() -> bool:
@@ -73,7 +80,7 @@ def _offline() -> bool:
     return any(os.environ.get(name, "").upper() in {"1", "ON", "YES", "TRUE"} for name in names)
 
 
-def _reach(entry: str) -> None:
+def _reach(entry: str, download: str) -> None:
     """Raises BadInput unless the hub (or the proxy before it) answers.
 
     The hub's own client tries for half a minute. The thread bounds the name's resolution too,
@@ -97,6 +104,6 @@ def _reach(entry: str) -> None:
     thread.join(PROBE_SECONDS)
     if not answered.is_set():
         raise BadInput(
-            f"{entry}: no answer from {url.hostname}: check the network, {DOWNLOAD}, "
+            f"{entry}: no answer from {url.hostname}: check the network, {download}, "
             "or set HF_HUB_OFFLINE=1 to use a copy fetched before"
         )

@@ -12,7 +12,7 @@ from typing import Any
 
 import xxhash
 
-from rnn_jax.data.files import read_file
+from rnn_jax.data.files import decode, read_file
 from rnn_jax.data.hub import read_hub
 from rnn_jax.errors import BadInput
 
@@ -75,9 +75,10 @@ def read(corpus: Sequence[str] = (), alphabet: str = "characters", column: str =
     )
     bodies = [(name, _book(raw)) for name, raw in parts]
     books = sum(raw is not body for (_, raw), (_, body) in zip(parts, bodies, strict=True))
+    mend = "convert it to UTF-8, or read it with --alphabet bytes"
     pieces: list[Any] = []
     for name, raw in bodies:
-        pieces.append(raw if alphabet == "bytes" else _decode(name, raw))
+        pieces.append(raw if alphabet == "bytes" else decode(name, raw, mend))
         if not pieces[-1]:
             raise BadInput(f"{name} is empty: give a --corpus with text in it")
     newline: Any = b"\n" if alphabet == "bytes" else "\n"
@@ -103,20 +104,6 @@ def _describe(entries: tuple[str, ...], files: int, books: int) -> str:
     more = "" if len(entries) == 1 else f" and {len(entries) - 1} more"
     cut = ", without Project Gutenberg's header and footer" if books else ""
     return name + more + cut
-
-
-def _decode(name: str, raw: bytes) -> str:
-    """UTF-8 text without its byte order mark; binary or otherwise encoded files are refused."""
-    mend = "convert it to UTF-8, or read it with --alphabet bytes"
-    zero = raw.find(b"\0")
-    if zero >= 0:
-        raise BadInput(f"{name} is not text: it has a zero byte at offset {zero}; {mend}")
-    try:
-        return raw.decode().removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        at = error.start
-        line = f"{name} is not UTF-8: byte 0x{raw[at]:02x} at offset {at}; {mend}"
-        raise BadInput(line) from None
 
 
 def _stdlib() -> list[tuple[str, bytes]]:
