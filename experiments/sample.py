@@ -1,129 +1,108 @@
-"""Write text with a finished run.
+"""Write text with a finished run, live.
 
     python -m experiments.sample runs/char_lm --prompt "def "
+    python -m experiments.sample runs/char_lm --interactive
+    python -m experiments.sample runs/char_lm --prompts lines.txt --stop $'\\n' --json
+    python -m experiments.sample runs/char_lm --beams 8 --samples 3 --length 60 --block 6
 
-The text (prompt and continuation) goes to stdout, everything else to stderr. A character of the
-prompt that the run has never seen is read as its unknown symbol, and said so; the unknown symbol
-itself is never written.
+The text (prompt and continuation) goes to stdout as it is written, everything else to stderr. A
+character of the prompt that the run has never seen is read as its unknown symbol, and said so; the
+unknown symbol itself is never written. The same seed writes the same text.
 """
 
-import dataclasses
+import json
 import math
-import re
 import sys
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
-
-import tyro
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from experiments import cli
+from experiments.writing.prompts import asked, prompt_ids, prompts
+from experiments.writing.settings import Options
 from rnn_jax.errors import BadInput
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from rnn_jax.data.text import Vocabulary
+    from experiments.writing.texts import Reader, Text
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
-    """Which run, how it starts, how it draws."""
+def open_reader(options: Options) -> tuple["Reader", str]:
+    """The run's model, weights and symbols, and which it is; BadInput where it writes no text."""
+    import rnn_jax.run
+    from experiments.writing.texts import Reader
 
-    RANGES: ClassVar[Mapping[str, str]] = {
-        "length": "[1, inf)",
-        "temperature": "(0, inf)",
-        "top_k": "[0, inf)",
-        "top_p": "(0, 1]",
-        "samples": "[1, inf)",
-        "seed": "[0, 4294967296)",
-    }
-
-    run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
-    """the run's folder"""
-    prompt: str = ""
-    """how the text begins; if empty, after a newline (after the first symbol if there is none)"""
-    length: int = 500
-    """symbols to write after the prompt"""
-    temperature: float = 1.0
-    """divides the logits: below 1 safer, above 1 wilder"""
-    top_k: int = 0
-    """draw among the k most probable symbols only; 0 is off"""
-    top_p: float = 1.0
-    """draw among the most probable symbols that make up this much of the probability; 1 is off"""
-    greedy: bool = False
-    """always take the most probable symbol"""
-    samples: int = 1
-    """texts to write, side by side"""
-    seed: int = 0
-    """where the draws come from"""
-    step: str = "best"
-    """whose weights: best, latest, or the number of a step that was saved"""
-    log_probs: bool = False
-    """also print every written symbol with its log-probability (nats) to stderr"""
-    trust: bool = False
-    """let the run import the module of its own cell"""
-
-    def __post_init__(self) -> None:
-        cli.check_ranges(self)
-        if not re.fullmatch("best|latest|[0-9]+", self.step):
-            raise BadInput(f"--step {self.step}: must be best, latest or a number")
-        if not self.prompt.isprintable() and re.search("[\ud800-\udfff]", self.prompt):
-            raise BadInput("--prompt is no UTF-8 text: check the terminal's encoding")
+    opened = rnn_jax.run.open(options.run, step=options.saved_step(), trust=options.trust)
+    if opened.vocabulary is None:
+        raise BadInput(f"{options.run} is no language model: it has no vocabulary to write with")
+    reader = Reader(opened.model, opened.params, opened.vocabulary)
+    return reader, f"{options.run}: weights of step {opened.step}"
 
 
 def write(options: Options) -> None:
     """Open the run, write, print."""
-    import jax
-    import jax.numpy as jnp
-    import numpy as np
+    from experiments.writing import texts
 
-    import rnn_jax.run
-    from rnn_jax.decode import generate
-
-    step = int(options.step) if options.step.isdecimal() else options.step
-    opened = rnn_jax.run.open(options.run, step=step, trust=options.trust)
-    if opened.vocabulary is None:
-        raise BadInput(f"{options.run} is no language model: it has no vocabulary to write with")
-    ids = prompt_ids(options.prompt, opened.vocabulary)
-    tokens, log_probs = generate(
-        opened.model,
-        opened.params,
-        jnp.asarray(np.tile(ids, (options.samples, 1))),
-        jax.random.key(options.seed),
-        options.length,
-        temperature=options.temperature,
-        top_k=options.top_k,
-        top_p=options.top_p,
-        greedy=options.greedy,
-        forbid=opened.vocabulary.unknown,
-    )
-    print(f"{options.run}: weights of step {opened.step}", file=sys.stderr)
-    _print(options, opened.vocabulary, np.asarray(tokens), np.asarray(log_probs))
+    reader, told = open_reader(options)
+    begun = prompts(options)
+    ids = [prompt_ids(prompt, reader.vocabulary) for prompt in begun]
+    print(told, file=sys.stderr)
+    if options.interactive:
+        _converse(options, reader)
+        return
+    several = len(begun) * options.samples > 1
+    live = not (several or options.json or options.beams)
+    if live:
+        _show(begun[0])
+    for i, found in enumerate(texts.write(reader, ids, options, _show if live else None)):
+        if live:
+            _show("\n")
+        for j, text in enumerate(found, start=1):
+            place = f"sample {j} of {len(found)}" if several else ""
+            if len(begun) > 1:
+                place = f"prompt {i + 1} of {len(begun)}, {place}"
+            _print(options, reader, begun[i], text, place, shown=live)
 
 
-def prompt_ids(prompt: str, vocabulary: "Vocabulary") -> "np.ndarray":
-    """The numbers [P] of the prompt's symbols; P is at least 1. Says what it has never seen."""
-    unseen = vocabulary.unseen(prompt)
-    if unseen and vocabulary.unknown is not None:
-        print(f"warning: never seen, read as unknown: {unseen!r}", file=sys.stderr)
-    if prompt:
-        return vocabulary.encode(prompt)
-    return vocabulary.encode("\n" if "\n" in vocabulary.symbols else vocabulary.symbols[0])
+def _converse(options: Options, reader: "Reader") -> None:
+    """A text after every line that is typed; an empty line goes on with the last one."""
+    from experiments.writing import texts
+
+    before = options.prompt
+    while (line := asked()) is not None:
+        begun = line or before
+        try:
+            ids = prompt_ids(begun, reader.vocabulary)
+        except BadInput as problem:
+            print(f"error: {problem}", file=sys.stderr)
+            continue
+        _show(line)
+        show = None if options.beams or options.samples > 1 else _show
+        (found,) = texts.write(reader, [ids], options, show)
+        _show("\n" if show else "".join(f"{text.text}\n" for text in found))
+        before = begun + found[0].text if found else begun
+
+
+def _show(text: str) -> None:
+    print(text, end="", flush=True)
 
 
 def _print(
-    options: Options, vocabulary: Any, tokens: "np.ndarray", log_probs: "np.ndarray"
+    options: Options, reader: "Reader", prompt: str, text: "Text", place: str, *, shown: bool
 ) -> None:
-    """tokens and log_probs [samples, length]: texts to stdout, probabilities to stderr."""
-    for i, (row, nats) in enumerate(zip(tokens, log_probs, strict=True), start=1):
-        if options.samples > 1:
-            print(f"--- sample {i} of {options.samples}")
-        print(options.prompt + vocabulary.decode(row), flush=True)
-        if options.log_probs:
-            for token, nat in zip(row, nats, strict=True):
-                print(f"{vocabulary.symbols[token]!r}\t{nat:.4f}", file=sys.stderr)
-        total, bits = float(nats.sum()), -float(nats.mean()) / math.log(2)
-        print(f"sample {i}: log p = {total:.2f} nats, {bits:.3f} bits a symbol", file=sys.stderr)
+    """One text to stdout, unless it was shown, and what it weighs to stderr."""
+    nats, n = float(text.log_probs.sum()), max(len(text.tokens), 1)
+    symbols = [reader.vocabulary.symbols[token] for token in text.tokens]
+    if options.json:
+        told = {"prompt": prompt, "text": text.text, "symbols": symbols, "log_prob": nats}
+        told |= {"score": text.score, "log_probs": text.log_probs.tolist()}
+        print(json.dumps(told, ensure_ascii=False))
+    elif not shown:
+        print(f"--- {place}\n" * bool(place) + prompt + text.text, flush=True)
+    if options.log_probs:
+        for symbol, nat in zip(symbols, text.log_probs, strict=True):
+            print(f"{symbol!r}\t{nat:.4f}", file=sys.stderr)
+    bits, score = -nats / n / math.log(2), f", score {text.score:.3f}" * bool(options.beams)
+    told = f"log p = {nats:.2f} nats, {bits:.3f} bits a symbol, {len(text.tokens)} symbols{score}"
+    print(f"{place or 'sample 1'}: {told}", file=sys.stderr)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

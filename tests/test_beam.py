@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnn_jax.decode import beam, generate, search
-from rnn_jax.decode.beam import length_penalty, repeats
+from rnn_jax.decode import beam, generate, repeats, search
+from rnn_jax.decode.beam import length_penalty
 from rnn_jax.models import language_model
 
 B, P, N, H, V, END = 3, 2, 4, 7, 5, 3

@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from rnn_jax.decode.draw import begin
+from rnn_jax.decode.reading import read
+from rnn_jax.decode.shaping import repeats
 from rnn_jax.models import Model
 
 Array = jax.Array
@@ -80,6 +81,7 @@ def search(
     *,
     end: int | None = None,
     alpha: float | Array = 0.0,
+    mask: Array | None = None,
     context: Any = None,
     forbid: int | None = None,
     block: int = 0,
@@ -87,12 +89,13 @@ def search(
     """Read prompt, then find the K = `beams` best continuations of at most N = `length` tokens.
 
     prompt: tokens [B, P] (P at least 1), or one token that every lane of `context` starts with.
+    mask [B, P]: where the prompt has a token, of which each lane has one at least (None: all).
     context: what the carry is made from by ``model.condition``; None: ``model.start``. end: the
     token that ends a text; without one all have N tokens. alpha: of `length_penalty`.
     forbid: a token never written, left out of the softmax. block: no text has the same `block`
     written tokens in a row twice (0: it may); what is probable stays as it was.
     """
-    state = _begin(model, params, prompt, (beams, length), context, end, forbid)
+    state = _begin(model, params, (prompt, mask, context), (beams, length), end, forbid)
     best = jnp.maximum(length_penalty(length, alpha), length_penalty(1, alpha))
 
     def going(state: _State) -> Array:
@@ -115,22 +118,17 @@ def search(
 
 
 def _begin(
-    model: Model,
-    params: Any,
-    prompt: Any,
-    sizes: tuple[int, int],
-    context: Any,
-    end: int | None,
-    forbid: int | None,
+    model: Model, params: Any, given: tuple, sizes: tuple[int, int], end: int | None, forbid: Any
 ) -> _State:
     """The state after the prompt: K equal texts a lane, of which the first alone counts."""
-    prompt, (K, N) = jnp.asarray(prompt), sizes
+    (prompt, mask, context), (K, N) = given, sizes
+    prompt = jnp.asarray(prompt)
     if prompt.ndim == 0:
         lanes = 1 if context is None else jax.tree.leaves(context)[0].shape[0]
         prompt = jnp.full((lanes, 1), prompt)
     B = prompt.shape[0]
-    carry, ys = model.apply(params, begin(model, params, B, context), prompt.T)
-    carry, log_p = jax.tree.map(lambda a: jnp.repeat(a, K, axis=0), (carry, _log_p(ys[-1], forbid)))
+    carry, logits = read(model, params, prompt, mask=mask, context=context)
+    carry, log_p = jax.tree.map(lambda a: jnp.repeat(a, K, axis=0), (carry, _log_p(logits, forbid)))
     filling = 0 if end is None else end
     none = Hypotheses(
         jnp.full((B, K, N), filling, prompt.dtype),
@@ -177,26 +175,6 @@ def _extend(
         live.lengths + 1,
     )
     return live, done, (jnp.arange(B)[:, None] * K + parents).ravel()
-
-
-def repeats(tokens: Array, t: Array, n: int, vocabulary: int) -> Array:
-    """Which token would make the same n tokens stand in a text twice, bool [..., V].
-
-    tokens [..., N], of which the first t are written.
-    """
-    N = tokens.shape[-1]
-    if n > N:
-        return jnp.zeros((*tokens.shape[:-1], vocabulary), bool)
-    same = jnp.ones((*tokens.shape[:-1], N - n + 1), bool)
-    for i in range(n - 1):
-        now = jnp.take(tokens, jnp.maximum(t - n + 1 + i, 0), axis=-1)[..., None]
-        same &= tokens[..., i : N - n + 1 + i] == now
-    written = jnp.broadcast_to(jnp.arange(n - 1, N) < t, same.shape)
-    after = jnp.where(same & written, tokens[..., n - 1 :], vocabulary)  # past the end: none
-    lanes = after.reshape(-1, N - n + 1)
-    marked = jnp.zeros((lanes.shape[0], vocabulary), bool)
-    marked = marked.at[jnp.arange(lanes.shape[0])[:, None], lanes].set(True, mode="drop")
-    return marked.reshape(*tokens.shape[:-1], vocabulary)
 
 
 def _joined(a: Hypotheses, b: Hypotheses) -> Hypotheses:

@@ -1,0 +1,1 @@
+"""What `experiments.sample` is made of: prompts, drawing live, searching, and a conversation."""
