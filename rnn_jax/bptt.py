@@ -89,7 +89,8 @@ def _forward(
 
     def compiled(w: Recurrence, carry: Carry, start: Carry, steps: Steps) -> tuple:
         b = jnp.zeros(w.W.shape[1], w.W.dtype) if w.b is None else w.b
-        return *native.forward(gate.native, reverse, w.W, b, carry, steps.inputs), None, None
+        made = native.forward(gate.native, reverse, w.W, b, carry, steps.inputs, steps.mask)
+        return *made, None, None
 
     run = lax.platform_dependent if _is_native(gate, w, carry, steps) else _the_default
     nexts, saves, prevs, rs = run(w, carry, start, steps, cpu=compiled, default=scanned)
@@ -105,8 +106,8 @@ def _the_default(*args: Any, default: Callable, **others: Callable) -> Any:
 
 def _is_native(gate: Gate, w: Recurrence, carry: Carry, steps: Steps) -> bool:
     """Whether the compiled loop can do it, for there the step is one pass over registers."""
-    plain = gate.native is not None and steps.mask is None and steps.fresh is None
-    return plain and native.fits(w.W, w.b, carry, steps.inputs) and native.available()
+    known = gate.native is not None and steps.fresh is None
+    return known and native.fits(w.W, w.b, carry, steps.inputs) and native.available()
 
 
 def _forward_scan(
@@ -177,7 +178,8 @@ def _backward(gate: Gate, reverse: bool, kept: Kept, bars: tuple[Carry, Array]) 
     def compiled(kept: Kept, bars: tuple[Carry, Array]) -> tuple:
         final_bar, ys_bar = bars
         carry_bar, z_bars, r_bars = native.backward(
-            *(gate.native, reverse, w.W, kept.carry, kept.nexts, kept.saves, ys_bar, final_bar)
+            *(gate.native, reverse, w.W, kept.carry, kept.nexts, kept.saves, ys_bar, final_bar),
+            steps.mask,
         )
         return carry_bar, _zeros_like(kept.start), z_bars, r_bars, None
 

@@ -58,12 +58,26 @@ def outputs(name: str, reverse: bool = False) -> Any:
 @pytest.mark.parametrize("shape", [(1, 1, 16), (7, 13, 48), (4, 9, 64), (3, 50, 128)], ids=str)
 @pytest.mark.parametrize("name", MAKERS)
 def test_loss_and_gradients_are_those_of_autodiff_in_double_precision(name, shape, reverse):
+    agrees_with_autodiff(name, shape, reverse=reverse)
+
+
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+@pytest.mark.parametrize("name", MAKERS)
+def test_steps_that_do_not_exist_are_passed_by_also_in_the_middle(name, reverse):
+    """A lane without any step, a whole one, and holes anywhere in the others."""
+    mask = np.random.default_rng(5).random((7, 13)) < 0.6
+    mask[:, 2], mask[:, 3] = False, True
+    assert not mask[0].all() and not mask[-1].all()
+    agrees_with_autodiff(name, (7, 13, 48), reverse=reverse, mask=jnp.asarray(mask))
+
+
+def agrees_with_autodiff(name: str, shape: tuple[int, int, int], **steps: Any) -> None:
     cell, *args = example(name, *shape)
-    got = objective(cell, fast=True, reverse=reverse)
+    got = objective(cell, fast=True, **steps)
     assert uses_native(got, *args)
     with jax.enable_x64(True):
         double = jax.tree.map(lambda a: jnp.asarray(np.asarray(a), jnp.float64), args)
-        want = jax.tree.map(np.asarray, objective(cell, fast=False, reverse=reverse)(*double))
+        want = jax.tree.map(np.asarray, objective(cell, fast=False, **steps)(*double))
 
     def close(a: Any, b: Any) -> None:
         assert np.abs(a - b).max() <= 5e-6 * max(np.abs(b).max(), 1e-3)
@@ -156,7 +170,6 @@ def test_what_the_loops_cannot_do_goes_the_other_way(name):
     cell, w, xs, carry = example(name, 4, 3, 16)
     assert uses_native(objective(cell, fast=True), w, xs, carry)
     mask = jnp.ones((4, 3), bool)
-    assert not uses_native(objective(cell, fast=True, mask=mask), w, xs, carry)
     assert not uses_native(objective(cell, fast=True, fresh=mask), w, xs, carry)
     assert not uses_native(objective(cell, fast=False), w, xs, carry)
     odd, *args = example(name, 4, 3, 20)

@@ -5,9 +5,12 @@
 #include "vectors.h"
 
 // All arrays of one model, each [T, B, ...] but W [H, G], b [G] and h0, c0, h_bar, c_bar [B, H].
+// mask: 0 where a step does not exist; null where all do.
 struct Arrays {
   const float *W, *b, *h0, *c0, *y_bar;
   float *h, *c, *gates, *extra, *h_bar, *c_bar, *z_bar, *r_bar;
+  const uint8_t* mask;
+  bool exists(int64_t lane) const { return !mask || mask[lane]; }
 };
 
 // Where a vector of units stands: lane is (t B + b), prev the h or c of the step before.

@@ -49,6 +49,12 @@ float* in(Args& args, size_t i, int64_t model) {
   return static_cast<float*>(buffer.untyped_data()) + model;
 }
 
+// The mask after `count` other arguments, if it was given.
+const uint8_t* mask(Args& args, size_t count, int64_t model) {
+  if (args.size() == count) return nullptr;
+  return static_cast<uint8_t*>(args.get<ffi::AnyBuffer>(count).value().untyped_data()) + model;
+}
+
 float* out(Rets& rets, size_t i, int64_t model) {
   return static_cast<float*>((**rets.get<ffi::AnyBuffer>(i)).untyped_data()) + model;
 }
@@ -86,7 +92,7 @@ struct Plan {
   }
 };
 
-// Arguments W, b, h_0, [c_0], z; results of tanh: h over z; of GRU: h, gates over z, extra; of
+// Arguments W, b, h_0, [c_0], z and, where steps are missing, the mask; results of tanh: h over z; of GRU: h, gates over z, extra; of
 // LSTM: h, c, gates over z, extra.
 template <class Cell>
 ffi::Error Forward(ffi::ThreadPool pool, bool reverse, Args args, Rets rets) {
@@ -105,6 +111,7 @@ ffi::Error Forward(ffi::ThreadPool pool, bool reverse, Args args, Rets rets) {
     a.c = lstm ? out(rets, 1, model * TB * H) : a.h;
     if (gated) a.gates = out(rets, over_z, model * TB * G);
     if (gated) a.extra = out(rets, lstm ? 3 : 2, model * TB * H);
+    a.mask = mask(args, z + 1, model * TB);
     if (H % (N * Cell::kBlocks) == 0)
       forward_lanes<Cell, Cell::kBlocks>(a, plan.loop, from, to);
     else
@@ -113,8 +120,8 @@ ffi::Error Forward(ffi::ThreadPool pool, bool reverse, Args args, Rets rets) {
   return ffi::Error::Success();
 }
 
-// Arguments W, y_bar, h_bar, [c_bar], h, h_0, [c, c_0], and of gated cells extra and gates; results
-// h_bar, [c_bar], z_bar (over gates), and of the GRU r_bar.
+// Arguments W, y_bar, h_bar, [c_bar], h, h_0, [c, c_0], of gated cells extra and gates, and where
+// steps are missing the mask; results h_bar, [c_bar], z_bar (over gates), and of the GRU r_bar.
 template <class Cell>
 ffi::Error Backward(ffi::ThreadPool pool, bool reverse, Args args, Rets rets) {
   constexpr bool lstm = Cell::kGates == 4, gated = Cell::kGates > 1;
@@ -137,6 +144,7 @@ ffi::Error Backward(ffi::ThreadPool pool, bool reverse, Args args, Rets rets) {
     a.c_bar = lstm ? out(rets, 1, model * B * H) : a.h_bar;
     a.z_bar = out(rets, z_bar, model * TB * G);
     if (Cell::kGates == 3) a.r_bar = out(rets, 2, model * TB * G);
+    a.mask = mask(args, gated ? extra + 2 : extra, model * TB);
     if (H % (4 * N) == 0)
       backward_lanes<Cell, 4>(a, plan.loop, from, to);
     else

@@ -87,7 +87,13 @@ void forward_lanes(const Arrays& a, Loop loop, int64_t from, int64_t to) {
             V r[kGates];
             for (int g = 0; g < kGates; ++g) r[g] = acc[m][g * NB + n];
             const int64_t unit = (p * NB + n) * N, own = (b + m) * H + unit;
-            Cell::forward(a, {at + b + m, unit, H}, h_prev + own, c_prev + own, r);
+            const At here{at + b + m, unit, H};
+            if (a.exists(here.lane)) {
+              Cell::forward(a, here, h_prev + own, c_prev + own, r);
+            } else {  // a step that does not exist copies the carry
+              store(a.h + here.plain(), load(h_prev + own));
+              store(a.c + here.plain(), load(c_prev + own));
+            }
           }
       });
     }
@@ -109,12 +115,18 @@ void backward_lanes(const Arrays& a, Loop loop, int64_t from, int64_t to) {
     const int64_t at = loop.time(step) * loop.B, before = loop.time(step - 1) * loop.B * H;
     const float* h_prev = step ? a.h + before : a.h0;
     const float* c_prev = step ? a.c + before : a.c0;
-    for (int64_t b = from; b < to; ++b)
+    for (int64_t b = from; b < to; ++b) {
+      if (!a.exists(at + b)) {  // the bars pass by, for without r_bar the product adds nothing
+        std::memset(a.z_bar + (at + b) * G, 0, G * sizeof(float));
+        if (a.r_bar) std::memset(a.r_bar + (at + b) * G, 0, G * sizeof(float));
+        continue;
+      }
       for (int64_t unit = 0; unit < H; unit += N) {
         const int64_t own = b * H + unit;
         const At here{at + b, unit, H};
         Cell::backward(a, here, h_prev + own, c_prev + own, a.h_bar + own, a.c_bar + own);
       }
+    }
     for (int64_t p = 0; p < panels; ++p) {
       in_parts<6>(from, to, [&](int64_t b, auto count, int64_t q, int64_t parts) {
         constexpr int M = decltype(count)::value;
