@@ -29,7 +29,8 @@ class Recipe(NamedTuple):
     without dropout ignores its key); average: decay of the moving average that is evaluated and
     kept instead of the parameters, 0 for none; params: weights to start from, not ``model.init``'s;
     noise: on the parameters at each step, as in `make_step`; segment: steps between the carries
-    that are kept for the backward pass, which does the rest again (`segments`), 0 to keep all.
+    that are kept for the backward pass, which does the rest again (`segments`), 0 to keep all;
+    total: another gradient's objective in place of these (`truncation`, `estimators`).
     """
 
     model: Model
@@ -40,6 +41,7 @@ class Recipe(NamedTuple):
     params: Any = None
     noise: Callable[[jax.Array, Any], Any] | None = None
     segment: int = 0
+    total: Callable[..., tuple[jax.Array, tuple[jax.Array, Any]]] | None = None
 
     def start(self) -> TrainState:
         """The state at step 0."""
@@ -55,7 +57,7 @@ class Recipe(NamedTuple):
         return make_step(
             *(self.model, self.task.loss, self.optimizer, self.average, self.noise),
             shards=ordered.shards(self.task.lanes) if invariant else 0,
-            total=segments.objective(self.segment),
+            total=self.total or segments.objective(self.segment),
         )
 
     def steps(self, *, invariant: bool = False) -> Callable[..., tuple[TrainState, Metrics]]:

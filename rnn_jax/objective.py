@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from rnn_jax.models import Model
 from rnn_jax.tasks import Batch
@@ -54,3 +55,10 @@ def summed_loss(
     carry, ys = outputs(model, params, carry, steps, keys)
     total, weight = weighted(loss(ys, steps.targets), steps)
     return total, (weight, carry)
+
+
+def with_gradient(value: Array, params: Any, bars: Any) -> Array:
+    """`value`, to the bit, with `bars` for its gradient by params, whatever else it came from."""
+    held, bars = lax.stop_gradient((params, bars))
+    parts = jax.tree.map(lambda bar, p, p_held: jnp.sum(bar * (p - p_held)), bars, params, held)
+    return lax.stop_gradient(value) + sum(jax.tree.leaves(parts))

@@ -20,10 +20,10 @@ FLOORS = (
     {"bptt", "scores"},
     {"unroll", "windows", "ngrams", "byhand"},
     {"tasks"},
-    {"models", "estimators", "diagnose"},
+    {"models", "diagnose"},
     {"objective"},
-    {"train", "decode", "evaluate", "pace"},
-    {"run", "parallel", "distributed", "segments", "drawings", "trouble"},
+    {"train", "decode", "evaluate", "pace", "truncation"},
+    {"run", "parallel", "distributed", "segments", "drawings", "trouble", "estimators"},
     {"fit"},
 )
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
