@@ -21,18 +21,19 @@ def language_model(
     locked: bool = False,
     residual: bool = False,
     segment: int = 0,
+    fast: bool | None = None,
 ) -> Model:
     """Tokens [T, B] to logits [T, B, V] of the next token.
 
     cell: a name or "module:constructor" (`cells.constructor`); embed: the size of an embedding, or
     0 for one-hot input (a lookup either way); dropout: between layers and before the read-out;
-    locked: one mask for all steps; segment: as in `unroll`, 0 for none.
+    locked: one mask for all steps; segment, fast: as in `unroll`, segment 0 for none.
     """
     first = build(cell, embed or vocabulary, hidden)
     first = embedded(first, vocabulary, embed) if embed else one_hot(first, vocabulary)
     above = [build(cell, hidden, hidden) for _ in range(layers - 1)]
     dropped = {"dropout_rate": dropout, "locked": locked}
-    body = stack(first, *above, **dropped, residual=residual, segment=segment or None)
+    body = stack(*(first, *above), **dropped, residual=residual, segment=segment or None, fast=fast)
     return recurrent(body, dense(hidden, vocabulary), **dropped)
 
 
@@ -47,13 +48,21 @@ def window_model(
     return recurrent(stack(window(context, padding=vocabulary)), out)
 
 
-def vector_model(inputs: int, outputs: int, cell: str, hidden: int, layers: int = 1) -> Model:
+def vector_model(
+    inputs: int,
+    outputs: int,
+    cell: str,
+    hidden: int,
+    layers: int = 1,
+    fast: bool | None = None,
+) -> Model:
     """Vectors [T, B, X] to vectors [T, B, Y]: cells in layers, an affine read-out.
 
-    cell: as in `language_model`.
+    cell, fast: as in `language_model`.
     """
     sizes = [inputs] + [hidden] * (layers - 1)
-    return recurrent(stack(*(build(cell, size, hidden) for size in sizes)), dense(hidden, outputs))
+    body = stack(*(build(cell, size, hidden) for size in sizes), fast=fast)
+    return recurrent(body, dense(hidden, outputs))
 
 
 BUILDERS: dict[str, Callable[..., Model]] = {

@@ -11,7 +11,7 @@ from jax import lax
 
 from rnn_jax.bptt import select
 from rnn_jax.models import Model
-from rnn_jax.objective import summed_loss, time_first, with_gradient
+from rnn_jax.objective import outputs, summed_loss, time_first, with_gradient
 from rnn_jax.tasks import Batch
 from rnn_jax.truncation.cuts import Truncation
 
@@ -53,7 +53,9 @@ def objective(cut: Truncation) -> Total:
 
 
 def _part(batch: Batch, begin: int, end: int | None) -> Batch:
-    """Steps begin … end; a fresh of [B] is before the first of all."""
+    """Steps begin … end; a fresh of [B] is before the first of all. ValueError with a context."""
+    if batch.context is not None:
+        raise ValueError("sequences that begin from a context are not cut; train them whole")
     fresh = batch.fresh if batch.fresh is None or batch.fresh.ndim > 1 or not begin else None
     rest = jax.tree.map(lambda a: a[:, begin:end], batch._replace(fresh=None))
     return rest._replace(fresh=fresh if fresh is None or fresh.ndim == 1 else fresh[:, begin:end])
@@ -75,9 +77,7 @@ def _run(model: Model, params: Any, carry: Any, batch: Batch, keys: Array | None
     """The carry after steps at which the loss does not look."""
     if not jax.tree.leaves(batch.inputs)[0].shape[1]:
         return carry
-    steps = time_first(batch)
-    where = {"mask": steps.mask, "fresh": steps.fresh, "keys": keys}
-    return model.apply(params, carry, steps.inputs, **where)[0]
+    return outputs(model, params, carry, time_first(batch), keys)[0]
 
 
 def _pieces(batch: Batch, count: int, stride: int, length: int) -> Batch:
