@@ -28,9 +28,8 @@ class Recipe(NamedTuple):
     optimizer: an Optax transformation, clipping included; seed: of parameters and dropout (a model
     without dropout ignores its key); average: decay of the moving average that is evaluated and
     kept instead of the parameters, 0 for none; params: weights to start from, not ``model.init``'s;
-    noise: on the parameters at each step, as in `make_step`; segment: steps between the carries
-    that are kept for the backward pass, which does the rest again (`segments`), 0 to keep all;
-    total: another gradient's objective in place of these (`truncation`, `estimators`).
+    noise: as in `make_step`; segment: keep every so many-th carry (`segments`), 0 keeps all; total:
+    another objective (`truncation`, `estimators`).
     """
 
     model: Model
@@ -41,7 +40,7 @@ class Recipe(NamedTuple):
     params: Any = None
     noise: Callable[[jax.Array, Any], Any] | None = None
     segment: int = 0
-    total: Callable[..., tuple[jax.Array, tuple[jax.Array, Any]]] | None = None
+    total: Callable[..., Any] | None = None
 
     def start(self) -> TrainState:
         """The state at step 0."""
@@ -239,14 +238,13 @@ def _show(outside: _Outside, step: int, state: TrainState) -> None:
 
 def result(outcome: Outcome, folder: Path) -> dict[str, Any]:
     """The part of an experiment's result that is the same for all."""
-    state = outcome.state
     return {
         "seconds": round(outcome.seconds, 2),
         "tokens_per_second": outcome.tokens_per_second,
         "seconds_per_step": outcome.seconds_per_step,
-        "parameters": sum(a.size for a in jax.tree.leaves(state.params)),
-        "step": int(state.step),
-        "skipped": int(state.skipped),
-        "digest": digest(state),
+        "parameters": sum(a.size for a in jax.tree.leaves(outcome.state.params)),
+        "step": int(outcome.state.step),
+        "skipped": int(outcome.state.skipped),
+        "digest": digest(outcome.state),
         "out": str(folder),
     }
