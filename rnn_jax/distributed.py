@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple, TextIO
 
 import jax
@@ -105,7 +106,8 @@ def joined(
     else:
         peers = rendezvous.gather(place.coordinator, place.processes, what, wait=wait)
     with _without_noise():
-        _LINK = Link(place.process, peers, _end)
+        # Where stderr goes now: whoever is not process 0 may be made to say nothing there.
+        _LINK = Link(place.process, peers, partial(_end, sys.stderr))
         _SCRATCH = tempfile.mkdtemp() if place.process else ""
         stopped = None
         try:
@@ -151,8 +153,8 @@ def _start(place: Place, link: Link) -> None:
         raise BadInput(f"the processes have {counts} devices; give each as many as the others")
 
 
-def _end(line: str, status: int) -> None:
-    print(f"{'error: ' if status == 2 else ''}{line}", file=sys.stderr, flush=True)
+def _end(to: TextIO, line: str, status: int) -> None:
+    print(f"{'error: ' if status == 2 else ''}{line}", file=to, flush=True)
     _exit(status)
 
 

@@ -230,7 +230,7 @@ def _log(
 
 
 def _show(outside: _Outside, step: int, state: TrainState) -> None:
-    if outside.show:
+    if outside.show and distributed.first():
         header, text = outside.show(step, weights(state))
         outside.run.sample(step, header, text)
         outside.progress.note(f"--- {header}\n{text}\n---")

@@ -32,7 +32,7 @@ def gather(
     """
     peers: dict[int, socket.socket] = {}
     until = time.monotonic() + wait
-    with _server(address) as server:
+    with _server(address) as server, contextlib.ExitStack() as undo:
         while len(peers) < processes - 1:
             server.settimeout(max(until - time.monotonic(), 0.001))
             try:
@@ -43,8 +43,10 @@ def gather(
                     f"--processes {processes}: after {wait:.0f} s process {missing[0]} has not"
                     f" come to {address}; start it, or give fewer --processes"
                 ) from None
+            undo.callback(peer.close)
             _keep_alive(peer)
             _admit(peer, processes, what, peers)
+        undo.pop_all()
     return peers
 
 
@@ -79,28 +81,35 @@ def reach(
     host, port = split(address)
     until, problem = time.monotonic() + wait, "nobody is there"
     while time.monotonic() < until:
-        try:
-            peer = socket.create_connection((host, port), max(until - time.monotonic(), 0.001))
-            if peer.getsockname() == peer.getpeername():  # a free port on this machine, to itself
-                peer.close()
+        with contextlib.ExitStack() as undo:
+            try:
+                left = max(until - time.monotonic(), 0.001)
+                peer = undo.enter_context(socket.create_connection((host, port), left))
+                if peer.getsockname() == peer.getpeername():  # a free port of ours, to itself
+                    continue
+                _introduce(peer, process, what)
+            except OSError as error:
+                problem = error.strerror or str(error) or problem
+                time.sleep(0.2)
                 continue
-            hello = json.dumps({"process": process, "what": what}).encode()
-            send(peer, JSON, hello)
-            kind, answer = receive(peer, _HELLO)
-            if kind == END:
-                raise BadInput(json.loads(answer)[1])
-        except OSError as error:
-            problem = error.strerror or str(error) or problem
-            time.sleep(0.2)
-            continue
-        except ValueError:
-            raise BadInput(f"--coordinator {address} is something else; give a free port") from None
-        _keep_alive(peer)
-        peer.settimeout(None)
-        return {0: peer}
+            except ValueError:
+                told = "is something else; give a free port"
+                raise BadInput(f"--coordinator {address} {told}") from None
+            undo.pop_all()
+            return {0: peer}
     raise BadInput(
         f"--coordinator {address}: no process 0 within {wait:.0f} s ({problem}); start it as well"
     )
+
+
+def _introduce(peer: socket.socket, process: int, what: dict[str, Any]) -> None:
+    """Says hello to process 0; BadInput with its reason where it refuses."""
+    send(peer, JSON, json.dumps({"process": process, "what": what}).encode())
+    kind, answer = receive(peer, _HELLO)
+    if kind == END:
+        raise BadInput(json.loads(answer)[1])
+    _keep_alive(peer)
+    peer.settimeout(None)
 
 
 def split(address: str) -> tuple[str, int]:
