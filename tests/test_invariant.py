@@ -1,0 +1,125 @@
+"""With --invariant a run has the same bits on 1, 2, 4 and 8 devices, also where they change."""
+
+import json
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import char_lm
+from rnn_jax import ordered
+from rnn_jax.errors import BadInput
+from rnn_jax.parallel import choose
+
+pytestmark = pytest.mark.usefixtures("one_compilation_of_each_program")
+
+TEXT = "to be, or not to be: that is the question. " * 40
+SMALL = (
+    *("--cell", "tanh", "--layers", "1", "--hidden", "5", "--embed", "3", "--bptt", "4"),
+    *("--lanes", "8", "--dropout", "0.3", "--log-every", "1"),
+    *("--eval-every", "1000", "--save-every", "3", "--sample-length", "1", "--invariant"),
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_pictures():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rnn_jax.plots.curves", lambda rows, **labels: None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    path.write_text(TEXT)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def alone(text, tmp_path_factory, one_compilation_of_each_program):
+    """A run of seven steps on one device."""
+    return train(text, tmp_path_factory.mktemp("alone") / "run", 1, 7)
+
+
+def train(text, out, devices, steps):
+    flags = ["--corpus", text, "--out", str(out), "--devices", str(devices), "--steps", str(steps)]
+    assert char_lm.main([*SMALL, *flags]) == 0
+    return history(out)
+
+
+def history(out):
+    """All that a run has recorded: losses and gradients' norms, and the digest of every leaf."""
+    names = ("metrics.jsonl", "digests.jsonl")
+    return [json.loads(line) for name in names for line in (out / name).read_text().splitlines()]
+
+
+def test_a_run_is_the_same_on_four_devices_to_the_bit(text, alone, tmp_path):
+    assert train(text, tmp_path / "run", 4, 7) == alone
+    assert len(alone) == 7 + 3
+
+
+def test_a_run_is_the_same_on_eight_devices_to_the_bit(text, alone, tmp_path):
+    """In a process of its own, for a process has as many devices as it began with."""
+    flags = ["--corpus", text, "--out", str(tmp_path / "run"), "--devices", "8", "--steps", "7"]
+    flag = "--xla_force_host_platform_device_count=8"
+    subprocess.run(
+        [sys.executable, "-m", "experiments.char_lm", *SMALL, *flags],
+        **{"cwd": Path(__file__).parents[1], "env": {**os.environ, "XLA_FLAGS": flag}},
+        **{"check": True, "capture_output": True, "timeout": 240},
+    )
+    assert history(tmp_path / "run") == alone
+
+
+def test_saved_on_four_devices_it_goes_on_with_one_and_then_two(text, alone, tmp_path):
+    for devices, steps in ((4, 3), (1, 5), (2, 7)):
+        found = train(text, tmp_path / "run", devices, steps)
+    rows = [row for row in found if "loss" in row]
+    # Each command ends with an evaluation and a save; what all have in common is compared.
+    assert [row | {"valid": 0} for row in rows] == [
+        row | {"valid": 0} for row in alone if "loss" in row
+    ]
+    digests = [{row["step"]: row for row in told if "leaves" in row} for told in (found, alone)]
+    assert digests[0].items() >= digests[1].items() and len(digests[0]) == 4
+
+
+@pytest.mark.soak
+def test_without_it_the_bits_depend_on_the_devices(text, tmp_path):
+    """Else the tests above would prove nothing."""
+    ends = []
+    for devices in (1, 4):
+        flags = ["--corpus", text, "--out", str(tmp_path / f"{devices}"), "--devices", f"{devices}"]
+        assert char_lm.main([*SMALL, "--no-invariant", "--steps", "7", *flags]) == 0
+        ends.append(history(tmp_path / f"{devices}")[-1]["digest"])
+    assert ends[0] != ends[1]
+
+
+def test_shards_are_a_power_of_two_that_divides_the_lanes():
+    lanes = (1, 2, 3, 4, 6, 8, 12, 50, 96)
+    assert [ordered.shards(n) for n in lanes] == [1, 2, 1, 4, 2, 8, 4, 2, 8]
+    assert choose("all", 12, invariant=True)[0] == 4
+    assert choose("all", 6, invariant=True)[0] == 2
+    with pytest.raises(
+        BadInput, match="does not divide the 2 shards into which --invariant cuts 6"
+    ):
+        choose("3", 6, invariant=True)
+
+
+def test_sums_are_those_of_a_fixed_tree_and_what_is_a_lanes_own_stays_in_order():
+    """((0 + 1) + (2 + 3)), each an own sum of two lanes; as a Python loop has them."""
+    lanes = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
+
+    def f(part):
+        return part.sum(), 2 * part
+
+    summed = jax.jit(partial(ordered.summed, f), static_argnums=(1, 2))
+    total, own = summed(jnp.asarray(lanes), 4, None, jnp.int32(1))
+    parts = [np.asarray(jax.jit(jnp.sum)(lanes[i : i + 2])) for i in range(0, 8, 2)]
+    want = (parts[0] + parts[1]) + (parts[2] + parts[3])
+    assert np.asarray(total) == want
+    np.testing.assert_array_equal(own, 2 * lanes)
