@@ -152,6 +152,13 @@ MEANING = {  # flags that can be read and still make no sense, and part of the l
         (["--out", "/dev/null"], "/dev/null is a file"),
     ],
     "ladder": [(["--cells", "gru", "gru"], "--cells"), (["--windows", "2", "2"], "--windows")],
+    "gradients": [
+        (["--lag", "50"], "--length"),
+        (["--entrants", "gru:orthogonl"], "orthogonal"),
+        (["--entrants", "gru", "gru"], "twice"),
+        (["--clip", "0"], "--clips none"),
+        (["--out", "/dev/null"], "/dev/null is a file"),
+    ],
     "ngram": [(["--out", "/dev/null"], "/dev/null")],
     "bptt_by_hand": [(["--u", "inf"], "--u"), (["--out", "/dev/null"], "/dev/null")],
 }

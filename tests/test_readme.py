@@ -26,6 +26,7 @@ TOY = {
     "ladder": "--valid 0.001 --n 2 --windows 2 --cells gru --hidden 6 --bptt 5 --lanes 4 --steps 2",
     "parity": "--cells gru --seeds 1 --steps 2 --shallow 4 --test-length 30",
     "sums": "--cells gru --seeds 1 --steps 2 --test-length 30",
+    "gradients": "--entrants gru --hidden 4 --steps 2 --lag 2 --length 5 --seen 2",
     "graphs": "--steps-in-time 2 --chunk 1",
     "ablate": "--seeds 1 --base valid=0.001 steps=2 hidden=6 embed=4 bptt=5 lanes=4"
     " sample_length=5",

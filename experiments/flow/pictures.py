@@ -35,6 +35,7 @@ def heat(config: Any, seen: Mapping[str, Sequence[Look]]) -> "Figure":
         image = axes.pcolormesh(steps, lags, values, rasterized=True, **how)
         axes.axhline(config.lag, color="1.0", linewidth=0.8, linestyle="--")
         axes.set_title(name, fontsize=8)
+        axes.yaxis.get_major_locator().set_params(integer=True)
     for axes in panels.flat[len(seen) :]:
         axes.set_visible(False)
     bar = figure.colorbar(image, ax=panels, extend="both", shrink=0.9)
@@ -59,10 +60,10 @@ def spectra(seen: Mapping[str, Sequence[Look]]) -> "Figure":
                 told = [math.nan if v is None else v for v in values]
                 axes.plot(range(1, len(told) + 1), told, style, color=color, label=label)
     left.set(xlabel="number", ylabel="singular value of a step's Jacobian", yscale="log")
-    left.set_ylim(bottom=1e-6)
+    left.set_ylim(bottom=max(1e-6, left.get_ylim()[0]))
     right.set(xlabel="number", ylabel="Lyapunov exponent [nats a step]")
     right.axhline(0, color="0.7", linewidth=1)
-    right.set_ylim(bottom=-6)
+    right.set_ylim(bottom=max(-6, right.get_ylim()[0]))
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
     figure.legend(
