@@ -7,7 +7,7 @@ import numpy as np
 
 from rnn_jax.data.text import Corpus
 
-_ONE = {"characters": "character", "words": "word", "bytes": "byte"}
+_ONE = {"characters": "character", "words": "word", "spaces": "word", "bytes": "byte"}
 
 
 def language(nats: float, corpus: Corpus) -> dict[str, Any]:

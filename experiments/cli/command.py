@@ -36,17 +36,22 @@ def main(
     run: Callable[[Any], Mapping[str, Any]],
     quick: Mapping[str, Any],
     argv: Sequence[str] | None = None,
+    *,
+    presets: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> int:
     """Parse the flags, run, print the results as one line of JSON; the exit status.
 
     ``name`` is the experiment's name or its ``__file__`` (a copied file so has a name of its own).
     ``run`` gets a config whose ``out`` is filled in, and what it prints goes to stderr: stdout
-    holds the results alone. An exception that `guard` does not know passes: it is a bug.
+    holds the results alone. presets: what --preset NAME replaces before the other flags are read,
+    where the config has such a field. An exception that `guard` does not know passes: it is a bug.
     """
     name, arguments = Path(name).stem, sys.argv[1:] if argv is None else argv
 
     def action() -> None:
         start = config_class()
+        if presets and (chosen := _preset(arguments, presets)):
+            start = dataclasses.replace(start, **presets[chosen], preset=chosen)
         if [a for a in arguments if a in ("--quick", "--no-quick")][-1:] == ["--quick"]:
             start = dataclasses.replace(start, **quick, quick=True)
         about = run.__globals__["__doc__"] or name
@@ -60,6 +65,13 @@ def main(
             print(result_line({"experiment": name, **results}), flush=True)
 
     return guard(action)
+
+
+def _preset(arguments: Sequence[str], presets: Mapping[str, Any]) -> str | None:
+    """The last --preset among the arguments; None for one that there is not, which parsing says."""
+    asked = [a.partition("=")[2] for a in arguments if a.startswith("--preset=")]
+    asked += [b for a, b in zip(arguments, arguments[1:], strict=False) if a == "--preset"]
+    return asked[-1] if asked and asked[-1] in presets else None
 
 
 @contextlib.contextmanager

@@ -3,9 +3,12 @@
 from rnn_jax.data.text.batches import Lanes, Ragged, lanes, ragged
 from rnn_jax.data.text.corpus import Corpus, Width, load
 from rnn_jax.data.text.parts import Split, Stream, split, train_part
-from rnn_jax.data.text.vocabulary import Vocabulary, words
+from rnn_jax.data.text.vocabulary import PIECES, Vocabulary, words
+from rnn_jax.data.text.wordwise import END, load_words
 
 __all__ = [
+    "END",
+    "PIECES",
     "Corpus",
     "Lanes",
     "Ragged",
@@ -15,6 +18,7 @@ __all__ = [
     "Width",
     "lanes",
     "load",
+    "load_words",
     "ragged",
     "split",
     "train_part",

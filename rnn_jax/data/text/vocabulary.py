@@ -24,6 +24,21 @@ def words(text: str) -> list[str]:
     return _PIECE.findall(text)
 
 
+def spaced(text: str) -> list[str]:
+    """What stands between white space, a space before each, and a newline for each line's end.
+
+    So PTB and WikiText are written and counted. Other white space is lost.
+    """
+    pieces: list[str] = []
+    for line in text.splitlines(keepends=True):
+        pieces += [f" {word}" for word in line.split()]
+        pieces += ["\n"] * (line != line.rstrip("\r\n"))
+    return pieces
+
+
+PIECES = {"words": words, "spaces": spaced}
+
+
 def code_points(text: str | bytes) -> np.ndarray:
     """The code points of a str, or the values of bytes. int32 [N]"""
     if isinstance(text, bytes):
@@ -35,9 +50,9 @@ def code_points(text: str | bytes) -> np.ndarray:
 class Vocabulary:
     """Which symbols there are; a symbol's number is its place.
 
-    symbols: one character each; for kind "words" one of `words` each; for kind "bytes" the 256
-    characters chr(0)…chr(255) stand for the byte values. unknown: the number given to any other
-    symbol, or None: they are refused.
+    symbols: one character each; for kind "words" one of `words` each, for "spaces" of `spaced`; for
+    kind "bytes" the 256 characters chr(0)…chr(255) stand for the byte values. unknown: the number
+    given to any other symbol, or None: they are refused.
     """
 
     symbols: tuple[str, ...]
@@ -55,6 +70,21 @@ class Vocabulary:
         """The words that come at least so often, most frequent first, after U+FFFD at 0."""
         often = [w for w, n in Counter(pieces).most_common() if n >= least and w != UNKNOWN]
         return cls((UNKNOWN, *often), kind="words", unknown=0)
+
+    @classmethod
+    def most_frequent(cls, pieces: list[str], size: int, kind: str) -> Vocabulary:
+        """U+FFFD at 0 and the size - 1 most frequent of the pieces, the most frequent first.
+
+        A text's own <unk> is U+FFFD too. BadInput where there are not so many.
+        """
+        counts = Counter(pieces)
+        for own in (UNKNOWN, "<unk>", " <unk>"):
+            counts.pop(own, None)
+        if not 2 <= size <= len(counts) + 1:
+            told = f"the training part has {len(counts):,} different words"
+            raise BadInput(f"--vocabulary {size}: {told}; use 2 to {len(counts) + 1}")
+        often = [word for word, _ in counts.most_common(size - 1)]
+        return cls((UNKNOWN, *often), kind=kind, unknown=0)
 
     @classmethod
     def of_bytes(cls) -> Vocabulary:
@@ -80,8 +110,8 @@ class Vocabulary:
             text = text.encode("utf-8", "surrogatepass")
         if isinstance(text, bytes) and self.kind != "bytes":
             raise TypeError(f"a vocabulary of {self.kind} encodes str, not bytes")
-        if self.kind == "words":
-            return self.number_words(words(text))
+        if self.kind in PIECES:
+            return self.number_words(PIECES[self.kind](text))
         return self.number(code_points(text))
 
     def number_words(self, pieces: list[str]) -> np.ndarray:
@@ -106,13 +136,14 @@ class Vocabulary:
         """The distinct characters of a text that have no symbol, or its words, comma between."""
         if self.kind == "bytes":
             return ""
-        units, between = (words(text), ", ") if self.kind == "words" else (text, "")
+        cut = PIECES.get(self.kind)
+        units, between = (cut(text), ", ") if cut else (text, "")
         known = frozenset(self.symbols)
         return between.join(unit for unit in dict.fromkeys(units) if unit not in known)
 
     def decode(self, ids: Any) -> str:
         """The text of the numbers [N]; bytes that are no UTF-8 become U+FFFD."""
-        if self.kind == "words":
+        if self.kind in PIECES:
             return "".join(self.symbols[i] for i in np.asarray(ids).ravel())
         codes = code_points("".join(self.symbols))[np.asarray(ids, np.int64).ravel()]
         if self.kind == "bytes":
@@ -121,7 +152,7 @@ class Vocabulary:
 
     def to_json(self) -> dict[str, Any]:
         """What `from_json` makes an equal vocabulary from."""
-        symbols = list(self.symbols) if self.kind == "words" else "".join(self.symbols)
+        symbols = list(self.symbols) if self.kind in PIECES else "".join(self.symbols)
         return {"kind": self.kind, "symbols": symbols, "unknown": self.unknown}
 
     @classmethod

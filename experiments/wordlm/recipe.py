@@ -1,0 +1,95 @@
+"""A word model's settings as what `fit` trains."""
+
+import dataclasses
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from experiments.wordlm.settings import WordSettings
+
+if TYPE_CHECKING:  # JAX is imported inside the functions, so that --help answers at once
+    import optax
+
+    from rnn_jax.data.text import Corpus
+    from rnn_jax.fit import Recipe
+    from rnn_jax.models import WordNetwork
+
+
+def model_spec(config: WordSettings) -> dict[str, Any]:
+    """What `models.from_spec` builds the model from when the run is opened."""
+    names = ("vocabulary", "cell", "hidden", "layers", "embed", "dropout", "embed_dropout")
+    names += ("locked", "tied", "loss", "init_scale")
+    return {"builder": "word_model", "arguments": {name: getattr(config, name) for name in names}}
+
+
+def network(config: WordSettings, corpus: "Corpus") -> "WordNetwork":
+    """The same model, to be trained: its samples follow the training text's frequencies."""
+    import numpy as np
+
+    from rnn_jax import models
+
+    counts = np.bincount(corpus.train.targets, minlength=config.vocabulary)
+    arguments = model_spec(config)["arguments"]
+    return models.word_network(**arguments, samples=config.samples, counts=counts)
+
+
+def recipe(config: WordSettings, corpus: "Corpus") -> "Recipe":
+    """Network, task and optimizer."""
+    from rnn_jax import fit, layers, losses, tasks
+
+    net = network(config, corpus)
+    task = tasks.next_token(corpus, config.lanes, config.bptt)
+    return fit.Recipe(
+        model=net.trained,
+        task=task._replace(loss=losses.loss_of(net.output)),
+        optimizer=optimizer(config, task.chunks),
+        seed=config.seed,
+        average=config.average,
+        noise=partial(layers.weight_drop, rate=config.weight_drop) if config.weight_drop else None,
+        needed=net.needed if config.sparse else None,
+    )
+
+
+def by_epochs(config: WordSettings, chunks: int) -> WordSettings:
+    """The same with --steps, --eval-every and --save-every as --epochs says."""
+    if not config.epochs:
+        return config
+    steps = {"steps": config.epochs * chunks, "eval_every": chunks, "save_every": chunks}
+    return dataclasses.replace(config, **steps)
+
+
+def optimizer(config: WordSettings, chunks: int) -> "optax.GradientTransformation":
+    """Clipping, then SGD, Adam or Adagrad at `rate`."""
+    import optax
+
+    at = rate(config, chunks)
+    inner = {
+        "sgd": lambda: optax.sgd(at),
+        "adam": lambda: optax.adamw(at, weight_decay=config.weight_decay, mask=_matrices),
+        "adagrad": lambda: optax.adagrad(at),
+    }[config.optimizer]()
+    clip = optax.clip_by_global_norm(config.clip) if config.clip else optax.identity()
+    # A gradient of the sum over T steps is T times that of their mean; --clip bounds what is asked.
+    scale = optax.scale(config.bptt) if config.summed else optax.identity()
+    return optax.chain(scale, clip, inner)
+
+
+def rate(config: WordSettings, chunks: int) -> "optax.Schedule":
+    """Learning rate by step: a factor an epoch from --decay-after on, times a cosine."""
+    import jax.numpy as jnp
+    import optax
+
+    epochs = config.epochs if config.cosine else 0
+    cosine = optax.cosine_decay_schedule(1.0, epochs * chunks) if epochs else None
+
+    def at(step: Any) -> Any:
+        decays = jnp.maximum(0, step // chunks - config.decay_after + 1)
+        return config.lr * config.lr_decay**decays * (cosine(step) if cosine else 1.0)
+
+    return at
+
+
+def _matrices(params: Any) -> Any:
+    """What weight decay is for: matrices, and no biases."""
+    import jax
+
+    return jax.tree.map(lambda a: a.ndim > 1, params)

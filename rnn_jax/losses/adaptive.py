@@ -1,0 +1,115 @@
+"""Frequent words with many numbers each, rare ones with few: adaptive softmax."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from rnn_jax.affine import against
+from rnn_jax.errors import BadInput
+from rnn_jax.losses.output import Output, blocked
+
+Array = jax.Array
+
+
+class _Cluster(NamedTuple):
+    """Words first … end, each a row of `size` numbers; room: targets scored without a detour."""
+
+    first: int
+    end: int
+    size: int
+
+
+def adaptive(
+    vocabulary: int,
+    size: int,
+    cutoffs: tuple[int, ...] = (),
+    shrink: int = 4,
+    share: float = 0.25,
+    scale: float = 0.05,
+) -> Output:
+    """The head's softmax for frequent words, for others ``p(cluster | h) p(word | cluster, h)``.
+
+    Words are numbered by falling frequency. Those before the first cutoff are in the head, beside
+    one place for each cluster between cutoffs; cluster i scores ``(h P_i) W_i^T`` in
+    E / shrink^(i+1) numbers (Grave et al. 2017). A cluster is scored only for its own targets: for
+    a share of the batch all at once, and where more of it fall in one, for the whole batch.
+    cutoffs: rising, between 1 and V; by default V / 25 and V / 5.
+    w: W_head [n + clusters, E], b_head, and for cluster i P_i [E, e_i], W_i [words, e_i].
+    """
+    cutoffs = cutoffs or tuple(sorted({max(1, vocabulary // 25), max(1, vocabulary // 5)}))
+    edges = (*cutoffs, vocabulary)
+    if list(edges) != sorted(set(edges)) or edges[0] < 1:
+        raise BadInput(f"--cutoffs {cutoffs}: must rise, from 1 to less than {vocabulary} words")
+    pairs = enumerate(zip(edges[:-1], edges[1:], strict=True))
+    clusters = [_Cluster(a, b, max(1, size // shrink ** (i + 1))) for i, (a, b) in pairs]
+    head = cutoffs[0]
+
+    def init(key: Array) -> dict[str, Any]:
+        def uniform(key: Array, *shape: int) -> Array:
+            return jax.random.uniform(key, shape, minval=-scale, maxval=scale)
+
+        k_head, *keys = jax.random.split(key, 1 + len(clusters))
+        w = {"W_head": uniform(k_head, head + len(clusters), size)}
+        w["b_head"] = jnp.zeros(head + len(clusters))
+        for i, (k, c) in enumerate(zip(keys, clusters, strict=True)):
+            P = jax.nn.initializers.glorot_uniform()(k, (size, c.size))
+            W = uniform(jax.random.fold_in(k, 1), c.end - c.first, c.size)
+            w[f"tail_{i}"] = {"P": P, "W": W, "b": jnp.zeros(c.end - c.first)}
+        return w
+
+    def nats(w: Any, h: Array, targets: Array) -> Array:
+        y = _head(w, h)
+        place = jnp.minimum(targets, head)
+        for i, c in enumerate(clusters):
+            place = jnp.where((targets >= c.first) & (targets < c.end), head + i, place)
+        total = jax.nn.logsumexp(y, axis=-1) - jnp.take_along_axis(y, place[:, None], 1)[:, 0]
+        for i, c in enumerate(clusters):
+            total = total + _in_cluster(w[f"tail_{i}"], c, share, h, targets)
+        return total
+
+    def log_probs(w: Any, h: Array) -> Array:
+        top = jax.nn.log_softmax(_head(w, h))
+        parts = [top[..., :head]]
+        for i in range(len(clusters)):
+            inside = jax.nn.log_softmax(_tail(w[f"tail_{i}"], h))
+            parts.append(top[..., head + i, None] + inside)
+        return jnp.concatenate(parts, axis=-1)
+
+    def loss(w: Any, h: Array, targets: Array, key: Array) -> Array:
+        return nats(w, h, targets)
+
+    return Output(init, loss, blocked(nats, max(head, vocabulary // 4)), log_probs)
+
+
+def _head(w: Any, h: Array) -> Array:
+    return h @ w["W_head"].T + against(w["b_head"], h)
+
+
+def _tail(w: Any, h: Array) -> Array:
+    return h @ w["P"] @ w["W"].T + against(w["b"], h)
+
+
+def _in_cluster(w: Any, c: _Cluster, share: float, h: Array, targets: Array) -> Array:
+    """``-log p(target | cluster, h)`` [N] where the target is in the cluster, else 0."""
+    N = len(targets)
+    inside = (targets >= c.first) & (targets < c.end)
+    room = min(N, -(-int(share * N) // 8) * 8 or N)
+
+    def scored(h: Array, targets: Array) -> Array:
+        y = _tail(w, h)
+        at = jnp.clip(targets - c.first, 0, c.end - c.first - 1)
+        return jax.nn.logsumexp(y, axis=-1) - jnp.take_along_axis(y, at[:, None], 1)[:, 0]
+
+    def few(h: Array, targets: Array) -> Array:
+        (at,) = jnp.nonzero(inside, size=room, fill_value=N)
+        found = scored(h[jnp.minimum(at, N - 1)], targets[jnp.minimum(at, N - 1)])
+        return jnp.zeros(N, h.dtype).at[at].set(found, mode="drop")
+
+    def many(h: Array, targets: Array) -> Array:
+        return jnp.where(inside, scored(h, targets), 0)
+
+    if room == N:
+        return many(h, targets)
+    return lax.cond(inside.sum() <= room, few, many, h, targets)
