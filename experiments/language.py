@@ -53,7 +53,7 @@ def train(
 
     name: the experiment's; spec: what `models.from_spec` built the recipe's model from.
     """
-    from rnn_jax import distributed, fit, scores
+    from rnn_jax import distributed, fit, models, scores
     from rnn_jax.run import new_manifest
 
     manifest = new_manifest(
@@ -62,8 +62,12 @@ def train(
         vocabulary=corpus.vocabulary.to_json(),
         data=corpus.record,
     )
-    folder, show = Path(config.out), writer(config, recipe.model, corpus.vocabulary)
-    outcome = fit.fit(folder, manifest, recipe, config, show, unit=config.alphabet)
+    folder, show = (
+        Path(config.out),
+        writer(config, models.from_spec(spec, trust=True), corpus.vocabulary),
+    )
+    unit = "words" if config.alphabet == "spaces" else config.alphabet
+    outcome = fit.fit(folder, manifest, recipe, config, show, unit=unit)
     distributed.finish()
     return {
         **scores.language(outcome.best, corpus),

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ import jax
 import numpy as np
 import optax
 
-from rnn_jax import distributed, ordered, parallel, segments, trouble
+from rnn_jax import distributed, ordered, parallel, segments, sparse, trouble
 from rnn_jax.digest import digest
 from rnn_jax.errors import Stopped
 from rnn_jax.evaluate import Evaluation, best, make_evaluate, ranks
@@ -29,7 +30,7 @@ class Recipe(NamedTuple):
     without dropout ignores its key); average: decay of the moving average that is evaluated and
     kept instead of the parameters, 0 for none; params: weights to start from, not ``model.init``'s;
     noise: as in `make_step`; segment: keep every so many-th carry (`segments`), 0 keeps all; total:
-    another objective (`truncation`, `estimators`).
+    another objective (`truncation`, `estimators`); needed: rows that a step looks at (`sparse`).
     """
 
     model: Model
@@ -41,6 +42,7 @@ class Recipe(NamedTuple):
     noise: Callable[[jax.Array, Any], Any] | None = None
     segment: int = 0
     total: Callable[..., Any] | None = None
+    needed: sparse.Needed | None = None
 
     def start(self) -> TrainState:
         """The state at step 0."""
@@ -53,7 +55,8 @@ class Recipe(NamedTuple):
 
         invariant: the same bits on any number of them, by `ordered.summed`.
         """
-        return make_step(
+        make = partial(sparse.make_step, needed=self.needed) if self.needed else make_step
+        return make(
             *(self.model, self.task.loss, self.optimizer, self.average, self.noise),
             shards=ordered.shards(self.task.lanes) if invariant else 0,
             total=self.total or segments.objective(self.segment),

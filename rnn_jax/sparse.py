@@ -31,12 +31,14 @@ def make_step(
     model: Model,
     loss: Callable,
     optimizer: optax.GradientTransformation,
+    *settings: Any,
     needed: Needed,
-    **rest: Any,
+    **more: Any,
 ) -> Callable[..., tuple[train.TrainState, train.Metrics]]:
-    """`train.make_step` on the rows of ``needed(batch, keys of the lanes)``; rest: its arguments.
+    """`train.make_step` on the rows of ``needed(batch, keys of the lanes)``.
 
-    needed: {path of a leaf of the parameters: row numbers, ascending, distinct, then V}; the model
+    settings, more: its other arguments. needed: {path of a leaf of the parameters: row numbers,
+    ascending, distinct, then V}; the model
     reads these leaves through `tables.take`. One device, and no average of the weights: ValueError
     where there are several (the rows of each would differ) or a state with an average.
     """
@@ -58,7 +60,7 @@ def make_step(
 
         both, at = (state.params, state.opt_state), (numbers, moments)
         params, opt_state = jax.tree.map(_taken, both, at)
-        inner = train.make_step(model._replace(apply=apply), loss, optimizer, **rest)
+        inner = train.make_step(model._replace(apply=apply), loss, optimizer, *settings, **more)
         small, metrics = inner(state.replace(params=params, opt_state=opt_state), batch, key)
         new = jax.tree.map(_put_back, both, at, (small.params, small.opt_state))
         return small.replace(params=new[0], opt_state=new[1]), metrics

@@ -101,7 +101,7 @@ def make_step(
 
         lanes = jax.tree.leaves(state.carry)[0].shape[0]
         now = None if key is None else jax.random.fold_in(key, state.step)
-        keys = None if now is None else _lane_keys(now, lanes, axis)
+        keys = step_keys(key, state, axis)
         sums, part = partial(_sums, objective, state.params), (state.carry, batch, keys)
         if shards:
             summed, carry = ordered.summed(sums, part, shards, axis, state.step + 1)
@@ -135,6 +135,14 @@ def _noisy(noise: Callable | None, key: Array | None, params: Any) -> Any:
     if noise is None or key is None:
         return params
     return noise(jax.random.fold_in(key, _NOISE), params)
+
+
+def step_keys(key: Array | None, state: TrainState, axis: str | None = None) -> Array | None:
+    """The key of each lane [B] for the step that comes next; key, axis: as in `make_step`."""
+    if key is None:
+        return None
+    lanes = jax.tree.leaves(state.carry)[0].shape[0]
+    return _lane_keys(jax.random.fold_in(key, state.step), lanes, axis)
 
 
 def _lane_keys(key: Array, lanes: int, axis: str | None) -> Array:

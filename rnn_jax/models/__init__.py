@@ -1,7 +1,8 @@
 """Models: bundles of pure functions made of cells and layers.
 
 core.py has `Model` and plain stacks, directions.py reads both ways, conditioned.py begins from
-something given, named.py builds whole models from a run's record.
+something given, named.py builds whole models from a run's record,
+words.py those of very many words.
 """
 
 from rnn_jax.models.conditioned import Encoder, conditioned
@@ -14,12 +15,14 @@ from rnn_jax.models.named import (
     vector_model,
     window_model,
 )
+from rnn_jax.models.words import WordNetwork, word_model, word_network
 
 __all__ = [
     "BUILDERS",
     "Apply",
     "Encoder",
     "Model",
+    "WordNetwork",
     "bidirectional",
     "conditioned",
     "from_spec",
@@ -29,4 +32,6 @@ __all__ = [
     "stack",
     "vector_model",
     "window_model",
+    "word_model",
+    "word_network",
 ]
