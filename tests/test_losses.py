@@ -91,7 +91,7 @@ def test_what_draws_nothing_is_trained_by_its_exact_loss(name, hidden, targets, 
 
 def test_a_cluster_that_overflows_is_scored_all_the_same(hidden):
     """Every target in the last cluster: more than its share of the batch."""
-    output = losses.adaptive(V, E, (4, 9), share=0.2, scale=0.7)
+    output = losses.adaptive(V, E, (4, 9), shares=(0.2, 0.2), scale=0.7)
     w = output.init(jax.random.key(1))
     for count in (1, 7):  # within the room, beyond it
         targets = jnp.where(jnp.arange(N) < count, 20, 0)

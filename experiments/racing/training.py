@@ -22,10 +22,14 @@ class _Endless(NamedTuple):
 
 
 class Trainer(NamedTuple):
-    """advance: ``count -> Metrics`` of the next so many steps, done when it returns."""
+    """advance: ``count -> Metrics`` of the next so many steps, done when it returns.
+
+    params: the weights as they are now.
+    """
 
     advance: Callable[[int], train.Metrics]
     tokens: int  # of one step
+    params: Callable[[], Any]
 
 
 def trainer(recipe: Recipe, compiled: Callable) -> Trainer:
@@ -39,7 +43,7 @@ def trainer(recipe: Recipe, compiled: Callable) -> Trainer:
         step += count
         return train.Metrics(*(np.asarray(each)[:count] for each in metrics))
 
-    return Trainer(advance, recipe.task.tokens)
+    return Trainer(advance, recipe.task.tokens, lambda: state.params)
 
 
 def compiled(recipe: Recipe, devices: int = 1) -> Callable[..., Any]:

@@ -1,9 +1,11 @@
-"""Sequences made by rule, whose answer at every step is known: parity, running sums.
+"""Sequences made by rule, whose answer at every step is known: parity, running sums, a language.
 
 Inside, as everywhere in data, lanes come first: [B, T]. A random batch is a pure function of
 ``(seed, position)``, by a counter-based generator, so that a run that is resumed reads on where it
 stopped. Training positions count from 0; a held-out batch has a seed word that no training has.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -38,3 +40,47 @@ def parity(bits: np.ndarray) -> np.ndarray:
 def running_sum(values: np.ndarray) -> np.ndarray:
     """``s_t = x_t + s_{t-1}``, s_0 = 0, along time: [B, T] or [B, T, X], summed in float64."""
     return np.cumsum(values, axis=1, dtype=np.float64)
+
+
+class Language(NamedTuple):
+    """Words numbered by falling frequency, of which each has `followers` that often come next.
+
+    With probability `bound` the next word is one of the last word's followers [V, F], each of them
+    equally likely; else it is drawn by Zipf's law, ``frequency`` [V].
+    """
+
+    frequency: np.ndarray
+    followers: np.ndarray
+    bound: float
+
+    def draw(self, rng: np.random.Generator, lanes: int, length: int) -> np.ndarray:
+        """Words int32 [B, T], the first by Zipf's law."""
+        ends = np.cumsum(self.frequency)
+        free = np.searchsorted(ends, rng.random((lanes, length)) * ends[-1], side="right")
+        follows = rng.random((lanes, length)) < self.bound
+        which = rng.integers(0, self.followers.shape[1], (lanes, length))
+        words = np.minimum(free, len(ends) - 1).astype(np.int32)
+        for t in range(1, length):
+            next_ = self.followers[words[:, t - 1], which[:, t]]
+            words[:, t] = np.where(follows[:, t], next_, words[:, t])
+        return words
+
+    def nats(self, words: np.ndarray) -> np.ndarray:
+        """``-log p(w_t | w_{t-1})`` of words [B, T] but the first: [B, T - 1]."""
+        before, now = words[:, :-1], words[:, 1:]
+        hits = (self.followers[before] == now[..., None]).mean(-1)
+        return -np.log(self.bound * hits + (1 - self.bound) * self.frequency[now])
+
+
+def zipf_language(
+    vocabulary: int, *, classes: int = 32, followers: int = 8, bound: float = 0.5
+) -> Language:
+    """A language of V words with ``p(w) ∝ 1 / (w + 1)``.
+
+    A word's followers are those of its class, its number modulo `classes`, and lie among the most
+    frequent of words; the same for every V that has so many.
+    """
+    frequency = 1 / np.arange(1, vocabulary + 1)
+    of_class = np.random.default_rng(0).permutation(classes * followers) % vocabulary
+    table = of_class.reshape(classes, followers).astype(np.int32)
+    return Language(frequency / frequency.sum(), table[np.arange(vocabulary) % classes], bound)

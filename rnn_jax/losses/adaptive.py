@@ -26,25 +26,26 @@ def adaptive(
     size: int,
     cutoffs: tuple[int, ...] = (),
     shrink: int = 4,
-    share: float = 0.25,
+    shares: tuple[float, ...] = (),
     scale: float = 0.05,
 ) -> Output:
     """The head's softmax for frequent words, for others ``p(cluster | h) p(word | cluster, h)``.
 
     Words are numbered by falling frequency. Those before the first cutoff are in the head, beside
     one place for each cluster between cutoffs; cluster i scores ``(h P_i) W_i^T`` in
-    E / shrink^(i+1) numbers (Grave et al. 2017). A cluster is scored only for its own targets: for
-    a share of the batch all at once, and where more of it fall in one, for the whole batch.
-    cutoffs: rising, between 1 and V; by default V / 25 and V / 5.
+    E / shrink^(i+1) numbers (Grave et al. 2017). A cluster is scored only for its own targets: room
+    is made for a share of the batch, and where more of it fall in one, all of it is scored there.
+    cutoffs: rising, between 1 and V; by default V / 50 and V / 10. shares: of each cluster, a
+    quarter by default.
     w: W_head [n + clusters, E], b_head, and for cluster i P_i [E, e_i], W_i [words, e_i].
     """
-    cutoffs = cutoffs or tuple(sorted({max(1, vocabulary // 25), max(1, vocabulary // 5)}))
+    cutoffs = cutoffs or tuple(sorted({max(1, vocabulary // 50), max(1, vocabulary // 10)}))
     edges = (*cutoffs, vocabulary)
     if list(edges) != sorted(set(edges)) or edges[0] < 1:
         raise BadInput(f"--cutoffs {cutoffs}: must rise, from 1 to less than {vocabulary} words")
     pairs = enumerate(zip(edges[:-1], edges[1:], strict=True))
     clusters = [_Cluster(a, b, max(1, size // shrink ** (i + 1))) for i, (a, b) in pairs]
-    head = cutoffs[0]
+    head, room = cutoffs[0], shares or (0.25,) * len(clusters)
 
     def init(key: Array) -> dict[str, Any]:
         def uniform(key: Array, *shape: int) -> Array:
@@ -66,7 +67,7 @@ def adaptive(
             place = jnp.where((targets >= c.first) & (targets < c.end), head + i, place)
         total = jax.nn.logsumexp(y, axis=-1) - jnp.take_along_axis(y, place[:, None], 1)[:, 0]
         for i, c in enumerate(clusters):
-            total = total + _in_cluster(w[f"tail_{i}"], c, share, h, targets)
+            total = total + _in_cluster(w[f"tail_{i}"], c, room[i], h, targets)
         return total
 
     def log_probs(w: Any, h: Array) -> Array:
@@ -97,19 +98,21 @@ def _in_cluster(w: Any, c: _Cluster, share: float, h: Array, targets: Array) -> 
     inside = (targets >= c.first) & (targets < c.end)
     room = min(N, -(-int(share * N) // 8) * 8 or N)
 
-    def scored(h: Array, targets: Array) -> Array:
+    def scored(w: Any, h: Array, targets: Array) -> Array:
         y = _tail(w, h)
         at = jnp.clip(targets - c.first, 0, c.end - c.first - 1)
         return jax.nn.logsumexp(y, axis=-1) - jnp.take_along_axis(y, at[:, None], 1)[:, 0]
 
-    def few(h: Array, targets: Array) -> Array:
+    def few(w: Any, h: Array, targets: Array) -> Array:
         (at,) = jnp.nonzero(inside, size=room, fill_value=N)
-        found = scored(h[jnp.minimum(at, N - 1)], targets[jnp.minimum(at, N - 1)])
+        found = scored(w, h[jnp.minimum(at, N - 1)], targets[jnp.minimum(at, N - 1)])
         return jnp.zeros(N, h.dtype).at[at].set(found, mode="drop")
 
-    def many(h: Array, targets: Array) -> Array:
-        return jnp.where(inside, scored(h, targets), 0)
+    def many(w: Any, h: Array, targets: Array) -> Array:
+        return jnp.where(inside, scored(w, h, targets), 0)
 
     if room == N:
-        return many(h, targets)
-    return lax.cond(inside.sum() <= room, few, many, h, targets)
+        return many(w, h, targets)
+    # Checkpoints, for else the gradient of a cond keeps room for both branches' scores.
+    branches = jax.checkpoint(few), jax.checkpoint(many)
+    return lax.cond(inside.sum() <= room, *branches, w, h, targets)

@@ -41,5 +41,16 @@ def build(
     if name == "classes":
         return class_factored(vocabulary, size, scale=scale)
     if name == "adaptive":
-        return adaptive(vocabulary, size, scale=scale)
+        return _adaptive(vocabulary, size, counts, scale)
     raise BadInput(f"--loss {name} is not known; known: {', '.join(NAMES)}")
+
+
+def _adaptive(vocabulary: int, size: int, counts: np.ndarray | None, scale: float) -> Output:
+    """Two clusters, with room for half as many targets again as the text has there."""
+    cutoffs = tuple(sorted({max(1, vocabulary // 50), max(1, vocabulary // 10)}))
+    if counts is None:
+        return adaptive(vocabulary, size, cutoffs, scale=scale)
+    edges = (*cutoffs, vocabulary)
+    seen = [counts[a:b].sum() / counts.sum() for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    shares = tuple(min(1.0, 1.5 * float(p) + 0.02) for p in seen)
+    return adaptive(vocabulary, size, cutoffs, shares=shares, scale=scale)
