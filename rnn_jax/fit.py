@@ -51,7 +51,7 @@ class Recipe(NamedTuple):
         return create(self.model, self.optimizer, params, self.task.lanes, average=self.average > 0)
 
     def step(self, *, invariant: bool = False) -> Callable[..., tuple[TrainState, Metrics]]:
-        """One step, on one device or as one of several; invariant: in the same bits on any number."""
+        """One step, on one device or as one of several; invariant: the same bits on any number."""
         make = partial(sparse.make_step, needed=self.needed) if self.needed else make_step
         given = (self.model, self.task.loss, self.optimizer, self.average, self.noise)
         shards = ordered.shards(self.task.lanes) if invariant else 0
