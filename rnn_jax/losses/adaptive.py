@@ -14,11 +14,12 @@ Array = jax.Array
 
 
 class _Cluster(NamedTuple):
-    """Words first … end, each a row of `size` numbers; room: targets scored without a detour."""
+    """Words first … end, each a row of `size` numbers; share: of a batch, that room is made for."""
 
     first: int
     end: int
     size: int
+    share: float
 
 
 def adaptive(
@@ -39,26 +40,8 @@ def adaptive(
     quarter by default.
     w: W_head [n + clusters, E], b_head, and for cluster i P_i [E, e_i], W_i [words, e_i].
     """
-    cutoffs = cutoffs or tuple(sorted({max(1, vocabulary // 50), max(1, vocabulary // 10)}))
-    edges = (*cutoffs, vocabulary)
-    if list(edges) != sorted(set(edges)) or edges[0] < 1:
-        raise BadInput(f"--cutoffs {cutoffs}: must rise, from 1 to less than {vocabulary} words")
-    pairs = enumerate(zip(edges[:-1], edges[1:], strict=True))
-    clusters = [_Cluster(a, b, max(1, size // shrink ** (i + 1))) for i, (a, b) in pairs]
-    head, room = cutoffs[0], shares or (0.25,) * len(clusters)
-
-    def init(key: Array) -> dict[str, Any]:
-        def uniform(key: Array, *shape: int) -> Array:
-            return jax.random.uniform(key, shape, minval=-scale, maxval=scale)
-
-        k_head, *keys = jax.random.split(key, 1 + len(clusters))
-        w = {"W_head": uniform(k_head, head + len(clusters), size)}
-        w["b_head"] = jnp.zeros(head + len(clusters))
-        for i, (k, c) in enumerate(zip(keys, clusters, strict=True)):
-            P = jax.nn.initializers.glorot_uniform()(k, (size, c.size))
-            W = uniform(jax.random.fold_in(k, 1), c.end - c.first, c.size)
-            w[f"tail_{i}"] = {"P": P, "W": W, "b": jnp.zeros(c.end - c.first)}
-        return w
+    clusters = _clusters(vocabulary, size, cutoffs, shrink, shares)
+    head = clusters[0].first
 
     def nats(w: Any, h: Array, targets: Array) -> Array:
         y = _head(w, h)
@@ -67,7 +50,7 @@ def adaptive(
             place = jnp.where((targets >= c.first) & (targets < c.end), head + i, place)
         total = jax.nn.logsumexp(y, axis=-1) - jnp.take_along_axis(y, place[:, None], 1)[:, 0]
         for i, c in enumerate(clusters):
-            total = total + _in_cluster(w[f"tail_{i}"], c, room[i], h, targets)
+            total = total + _in_cluster(w[f"tail_{i}"], c, h, targets)
         return total
 
     def log_probs(w: Any, h: Array) -> Array:
@@ -81,7 +64,36 @@ def adaptive(
     def loss(w: Any, h: Array, targets: Array, key: Array) -> Array:
         return nats(w, h, targets)
 
+    def init(key: Array) -> dict[str, Any]:
+        return _initial(key, size, clusters, scale)
+
     return Output(init, loss, blocked(nats, max(head, vocabulary // 4)), log_probs)
+
+
+def _clusters(
+    vocabulary: int, size: int, cutoffs: tuple[int, ...], shrink: int, shares: tuple[float, ...]
+) -> list[_Cluster]:
+    cutoffs = cutoffs or tuple(sorted({max(1, vocabulary // 50), max(1, vocabulary // 10)}))
+    edges = (*cutoffs, vocabulary)
+    if list(edges) != sorted(set(edges)) or edges[0] < 1:
+        raise BadInput(f"--cutoffs {cutoffs}: must rise, from 1 to less than {vocabulary} words")
+    sizes = [max(1, size // shrink ** (i + 1)) for i in range(len(cutoffs))]
+    shares = shares or (0.25,) * len(cutoffs)
+    return [_Cluster(*c) for c in zip(edges[:-1], edges[1:], sizes, shares, strict=True)]
+
+
+def _initial(key: Array, size: int, clusters: list[_Cluster], scale: float) -> dict[str, Any]:
+    def uniform(key: Array, *shape: int) -> Array:
+        return jax.random.uniform(key, shape, minval=-scale, maxval=scale)
+
+    k_head, *keys = jax.random.split(key, 1 + len(clusters))
+    places = clusters[0].first + len(clusters)
+    w = {"W_head": uniform(k_head, places, size), "b_head": jnp.zeros(places)}
+    for i, (k, c) in enumerate(zip(keys, clusters, strict=True)):
+        P = jax.nn.initializers.glorot_uniform()(k, (size, c.size))
+        W = uniform(jax.random.fold_in(k, 1), c.end - c.first, c.size)
+        w[f"tail_{i}"] = {"P": P, "W": W, "b": jnp.zeros(c.end - c.first)}
+    return w
 
 
 def _head(w: Any, h: Array) -> Array:
@@ -92,11 +104,11 @@ def _tail(w: Any, h: Array) -> Array:
     return h @ w["P"] @ w["W"].T + against(w["b"], h)
 
 
-def _in_cluster(w: Any, c: _Cluster, share: float, h: Array, targets: Array) -> Array:
+def _in_cluster(w: Any, c: _Cluster, h: Array, targets: Array) -> Array:
     """``-log p(target | cluster, h)`` [N] where the target is in the cluster, else 0."""
     N = len(targets)
     inside = (targets >= c.first) & (targets < c.end)
-    room = min(N, -(-int(share * N) // 8) * 8 or N)
+    room = min(N, -(-int(c.share * N) // 8) * 8 or N)
 
     def scored(w: Any, h: Array, targets: Array) -> Array:
         y = _tail(w, h)
