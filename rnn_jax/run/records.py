@@ -53,7 +53,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 def _is_row(row: Any) -> bool:
     if not isinstance(row, dict) or type(row.get("step")) is not int:
         return False
-    numbers = [row.get(name) for name in ("loss", "gradient_norm", "valid")]
+    numbers = [row.get(name) for name in ("loss", "gradient_norm", "valid", "error")]
     return all(isinstance(number, int | float | None) for number in numbers)
 
 

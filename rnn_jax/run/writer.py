@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import sys
@@ -15,7 +14,7 @@ from rnn_jax import plots
 from rnn_jax.digest import combined
 from rnn_jax.errors import BadInput
 from rnn_jax.plain import shown
-from rnn_jax.run import checkpoints, leaves, manifest, strangers
+from rnn_jax.run import checkpoints, leaves, locks, manifest, strangers
 from rnn_jax.run.checkpoints import Checkpoints, Restored
 from rnn_jax.run.records import (
     Sample,
@@ -28,9 +27,8 @@ from rnn_jax.run.records import (
 from rnn_jax.run.storage import Damaged
 from rnn_jax.run.surroundings import lost
 
-_LOCK = ".lock"
 # What a start that was killed at once may leave; a folder of nothing else counts as empty.
-_OWN = {_LOCK, manifest.NAME + ".tmp"}
+_OWN = {locks.NAME, manifest.NAME + ".tmp"}
 
 
 def start_or_resume(
@@ -53,7 +51,7 @@ def start_or_resume(
     with _one_line(folder), contextlib.ExitStack() as undo:
         _check(folder, asked)
         folder.mkdir(parents=True, exist_ok=True)
-        undo.callback(os.close, lock := _lock(folder))
+        undo.callback(os.close, lock := locks.take(folder))
         # Again, now that nobody else can write: two commands may have started together.
         found = _check(folder, asked)
         restored = _restore(folder, example) if found else None
@@ -166,23 +164,6 @@ def _check(folder: Path, asked: dict[str, Any]) -> dict[str, Any] | None:
     found = manifest.read(folder)
     manifest.check_same(folder, found, asked)
     return found
-
-
-def _lock(folder: Path) -> int:
-    """Takes the folder's write lock; the kernel gives it back when the process ends."""
-    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.read(lock, 32).decode(errors="replace").strip()
-        os.close(lock)
-        raise BadInput(
-            f"another process ({holder or 'unknown'}) is writing {folder};"
-            " wait for it, or use another --out"
-        ) from None
-    os.ftruncate(lock, 0)
-    os.write(lock, str(os.getpid()).encode())
-    return lock
 
 
 def _restore(folder: Path, example: Any) -> Restored | None:

@@ -1,0 +1,92 @@
+"""The runs below a folder: what each is, how it stands, how good it has become. Writes nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rnn_jax.errors import BadInput
+from rnn_jax.evaluate import ranks
+from rnn_jax.run import checkpoints, locks, manifest
+from rnn_jax.run.records import read_rows
+
+
+class Listed(NamedTuple):
+    """A run as it stands.
+
+    state: "running" (a process writes it), "finished" (it has saved its last step), "stopped",
+    "new" (it has saved nothing yet) or "damaged", which `why` explains. step: the last it has
+    logged while it runs, else the last it has saved; steps: to which it was told to go. best: the
+    lowest error, or validation loss [nats] where the task has no error, seen at step `at`; written:
+    when its rows last grew [seconds since 1970]. None where there is none.
+    """
+
+    folder: Path
+    experiment: str
+    state: str
+    step: int | None = None
+    steps: int | None = None
+    best: float | None = None
+    at: int | None = None
+    written: float | None = None
+    why: str | None = None
+
+
+def listing(root: Path) -> list[Listed]:
+    """Every run below a folder, the folder itself included. BadInput where it is none."""
+    if not root.is_dir():
+        raise BadInput(
+            f"{root} {'is a file' if root.exists() else 'does not exist'}; name a folder"
+        )
+    return [_listed(folder) for folder in _folders(root)]
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    """Those that hold a run.json, by name; a run holds no other run."""
+    for place, inner, files in os.walk(root):
+        if manifest.NAME in files:
+            inner.clear()
+            yield Path(place)
+        inner.sort()
+
+
+def _listed(folder: Path) -> Listed:
+    try:
+        told = manifest.read(folder)
+    except BadInput as problem:
+        return Listed(folder, "", "damaged", why=str(problem))
+    rows = read_rows(folder / "metrics.jsonl")
+    running, saved = locks.is_held(folder), checkpoints.steps(folder)
+    step = max((rows[-1]["step"] if running and rows else 0, *saved[-1:]), default=None)
+    best, at = _best(rows)
+    steps = told["config"].get("steps")
+    steps = steps if type(steps) is int else None
+    state = "stopped" if saved else "new"
+    if saved and steps is not None and saved[-1] >= steps:
+        state = "finished"
+    return Listed(
+        folder,
+        told["experiment"],
+        "running" if running else state,
+        step if step or saved else None,
+        steps,
+        best,
+        at,
+        _written(folder / "metrics.jsonl"),
+    )
+
+
+def _best(rows: list[Mapping[str, Any]]) -> tuple[float | None, int | None]:
+    evaluated = [row for row in rows if "valid" in row]
+    pairs = zip(ranks(evaluated), evaluated, strict=True)
+    scores = [(rank, row["step"]) for rank, row in pairs if rank is not None]
+    return min(scores, default=(None, None))
+
+
+def _written(path: Path) -> float | None:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None
