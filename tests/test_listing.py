@@ -42,7 +42,7 @@ def place(tmp_path):
     (tmp_path / "many" / "notes.txt").write_text("mine")
     make(tmp_path / "damaged", 30, {}).close()
     (tmp_path / "damaged" / "run.json").write_text("{")
-    running = make(tmp_path / "running", 30, rows, [10])
+    running = make(tmp_path / "running", 30, rows)
     yield tmp_path
     running.close()
 
