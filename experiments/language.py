@@ -34,7 +34,8 @@ def read(config: cli.TextSettings) -> "Corpus":
     from rnn_jax.data import sources, text
 
     source = sources.read(config.corpus, config.alphabet, config.column)
-    corpus = text.load(source, config.alphabet, config.split, config.valid, config.test)
+    parts = (config.split, config.valid, config.test)
+    corpus = text.load(source, config.alphabet, *parts, config.pieces, config.segmenter)
     print(corpus.describe(), file=sys.stderr)
     return corpus
 

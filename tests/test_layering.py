@@ -22,7 +22,7 @@ FLOORS = (
     {"unroll", "windows", "ngrams", "byhand"},
     {"tasks"},
     {"models"},
-    {"objective", "diagnose"},
+    {"objective", "diagnose", "mixtures"},
     {"train", "decode", "evaluate", "pace", "truncation"},
     {"run", "parallel", "distributed", "segments", "sparse", "drawings", "trouble", "estimators"},
     {"fit"},

@@ -127,14 +127,20 @@ class RecurrentSettings(Settings):
 class TextSettings(CommonSettings):
     """Which text is read and what of it is held out; goes beside any of the others."""
 
-    RANGES: ClassVar[Mapping[str, str]] = {"valid": "(0, 0.5]", "test": "[0, 0.5]"}
+    RANGES: ClassVar[Mapping[str, str]] = {
+        **{"valid": "(0, 0.5]", "test": "[0, 0.5]", "pieces": "[258, 65536]"},
+    }
 
     corpus: tuple[str, ...] = ()
     """text files (UTF-8, also .gz) or hub:NAME; if none Python's own standard library"""
     column: str = "text"
     """the column of a hub data set that holds the text"""
-    alphabet: Literal["characters", "words", "bytes"] = "characters"
-    """what one symbol is"""
+    alphabet: Literal["characters", "words", "bytes", "bpe", "unigram"] = "characters"
+    """what one symbol is; bpe and unigram: pieces of words (pip install tokenizers regex)"""
+    pieces: int = 4096
+    """symbols that bpe and unigram have, of which 256 are bytes, so that nothing is unknown"""
+    segmenter: Literal["", "jieba"] = ""
+    """what cuts a language without spaces into words (--alphabet words, pip install jieba)"""
     split: Literal["tail", "streams"] = "tail"
     """what is held out: the last part of the corpus, or char-rnn's streams"""
     valid: float = 0.1

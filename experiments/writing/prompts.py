@@ -34,7 +34,9 @@ def prompt_ids(prompt: str, vocabulary: "Vocabulary") -> "np.ndarray":
         print(f"warning: never seen, read as unknown: {short!r}", file=sys.stderr)
     if prompt:
         return vocabulary.encode(prompt)
-    return vocabulary.encode("\n" if "\n" in vocabulary.symbols else vocabulary.symbols[0])
+    newline = vocabulary.unknown is None and vocabulary.kind != "characters"
+    newline = newline or "\n" in vocabulary.symbols
+    return vocabulary.encode("\n" if newline else vocabulary.symbols[0])
 
 
 def asked() -> str | None:

@@ -16,7 +16,7 @@ from rnn_jax.data.files import decode, read_file
 from rnn_jax.data.hub import read_hub
 from rnn_jax.errors import BadInput
 
-ALPHABETS = ("characters", "words", "bytes")
+ALPHABETS = ("characters", "words", "bytes", "bpe", "unigram")
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from rnn_jax.tasks import held_out
 Array = jax.Array
 
 _LANES, _CHUNK = 16, 128  # of given texts, side by side and at once: bounds the logits in memory
+_PART = 64  # the same of an evaluation's chunk, which has 50 lanes
 
 
 def log_probs(
@@ -90,7 +91,9 @@ def log_probs_of_stream(model: Model, params: Any, text: Stream) -> np.ndarray:
     for batch in held_out(text)():
         if carry is None:
             carry = model.start(params, batch.inputs.shape[0])
-        carry, row = chunk(params, carry, batch)
-        rows.append(np.asarray(row, np.float64))
-        asked.append(batch.weights > 0)
+        for first in range(0, batch.inputs.shape[1], _PART):
+            part = jax.tree.map(lambda a, first=first: a[:, first : first + _PART], batch)
+            carry, row = chunk(params, carry, part)
+            rows.append(np.asarray(row, np.float64))
+            asked.append(part.weights > 0)
     return np.concatenate(rows, 1)[np.concatenate(asked, 1)]  # lanes are one after another

@@ -42,13 +42,15 @@ class Model(NamedTuple):
     condition: ``(W, context, keys) -> carry`` for a model whose sequences each begin from something
     given, leaves [B, ...] (an image, a sentence to translate); None for one that goes on from
     chunk to chunk. The carry of `apply` is then what condition returns; what start returns only
-    keeps the lanes' place in a training state.
+    keeps the lanes' place in a training state. parts: the layers and the read-out of which
+    `recurrent` made the model, for what looks at hidden states; else None.
     """
 
     init: Callable[[Array], Any]
     start: Callable[[Any, int], Any]
     apply: Apply
     condition: Callable[[Any, Any, Array | None], Any] | None = None
+    parts: tuple[Any, Layer] | None = None
 
 
 def lane_keys(keys: Array | None, layer: int) -> Array | None:
@@ -121,4 +123,4 @@ def recurrent(
         hs = dropout(lane_keys(keys, _READ_OUT), hs, dropout_rate, locked=locked)
         return carry, out.apply(W["out"], hs)
 
-    return Model(init, start, apply)
+    return Model(init, start, apply, parts=(layers, out))

@@ -95,6 +95,8 @@ def _is_vocabulary(value: Any) -> bool:
     symbols = value.get("symbols") if _mapping(value) else None
     if not (_text(symbols) or _texts(symbols)) or not symbols or not _text(value.get("kind")):
         return False
+    if not _text(value.get("model", "")):
+        return False
     unknown = value.get("unknown")
     return unknown is None or (type(unknown) is int and 0 <= unknown < len(symbols))
 

@@ -3,7 +3,8 @@
 from rnn_jax.data.text.batches import Lanes, Ragged, lanes, ragged
 from rnn_jax.data.text.corpus import Corpus, Width, load
 from rnn_jax.data.text.parts import Split, Stream, split, train_part
-from rnn_jax.data.text.vocabulary import PIECES, Vocabulary, words
+from rnn_jax.data.text.vocabulary import PIECES, Vocabulary
+from rnn_jax.data.text.words import words
 from rnn_jax.data.text.wordwise import END, load_words
 
 __all__ = [

@@ -10,18 +10,20 @@ import numpy as np
 from rnn_jax.data.sources import Source
 from rnn_jax.data.text.parts import Split, Stream, one, split, tail, train_part
 from rnn_jax.data.text.spelling import spelling_nats
-from rnn_jax.data.text.vocabulary import Vocabulary, code_points, words
+from rnn_jax.data.text.vocabulary import Vocabulary, code_points
+from rnn_jax.data.text.words import words
 from rnn_jax.errors import BadInput
 
 _LEAST = 2  # a word that the training part has once is what an unknown word looks like
 
 
 class Width(NamedTuple):
-    """What a validation target is on average: characters, UTF-8 bytes, and the nats that spelling
-    it out costs where it is unknown (`spelling_nats`; 0 where single characters are unknown).
+    """What a validation target is on average: characters (None: bytes that are no UTF-8), UTF-8
+    bytes, and the nats that spelling it out costs where it is unknown (`spelling_nats`; 0 where
+    single characters are unknown).
     """
 
-    characters: float
+    characters: float | None
     bytes: float
     spelling: float = 0.0
 
@@ -60,18 +62,25 @@ def load(
     how: str = "tail",
     valid: float = 0.1,
     test: float = 0.0,
+    pieces: int = 4096,
+    segmenter: str = "",
 ) -> Corpus:
     """Splits a source's text and numbers it by the vocabulary of its training part.
 
-    The parts are cut by characters (bytes), so that they are the same text whatever one symbol is.
-    Words are `vocabulary.words`; those that the training part has only once are unknown.
+    The parts are cut by characters, so that they are the same text whatever one symbol is (bytes
+    that are no UTF-8, by bytes). Words are `words`, cut further by a segmenter if there is one;
+    those that the training part has only once are unknown. pieces: size of the vocabulary of "bpe"
+    and "unigram".
     Raises BadInput as `split` does, for a source read with another alphabet, and where no word is
     known.
     """
     if isinstance(source.text, bytes) != (alphabet == "bytes"):
         raise BadInput(f"the text was not read for --alphabet {alphabet}: read it so")
-    number = _words if alphabet == "words" else _characters
-    vocabulary, parts, width = number(source.text, how, valid, test)
+    if segmenter and alphabet != "words":
+        raise BadInput(f"--segmenter {segmenter} goes with --alphabet words; give both, or neither")
+    vocabulary, parts, width = _numbered(
+        source.text, alphabet, (how, valid, test), pieces, segmenter
+    )
     given = {name: part for name, part in parts._asdict().items() if part is not None}
     unknown = {
         name: float(np.mean(part.targets == vocabulary.unknown)) for name, part in given.items()
@@ -88,29 +97,66 @@ def load(
     return Corpus(vocabulary, *parts, width, unknown, record)
 
 
-def _characters(
-    text: str | bytes, how: str, valid: float, test: float
+def _numbered(
+    text: str | bytes, alphabet: str, how: tuple[str, float, float], pieces: int, segmenter: str
 ) -> tuple[Vocabulary, Split, Width]:
-    """Characters or bytes, numbered after the split."""
+    if alphabet == "bytes":
+        return _bytes(text, *how)
+    if alphabet == "characters":
+        return _characters(text, *how)
+    if how[0] != "tail":
+        raise BadInput(f"--split {how[0]} is for characters and bytes: use tail with {alphabet}")
+    if alphabet == "words":
+        return _words(text, *how[1:], segmenter)
+    return _pieces(text, *how[1:], alphabet, pieces)
+
+
+def _characters(text: str, how: str, valid: float, test: float) -> tuple[Vocabulary, Split, Width]:
+    """Characters, numbered after the split."""
     parts = split(code_points(text), how, valid, test)
-    if isinstance(text, bytes):
-        vocabulary, width = Vocabulary.of_bytes(), Width(1.0, 1.0)
-    else:
-        vocabulary = Vocabulary.of(train_part(text, how, valid, test))
-        width = Width(1.0, _utf8_width(parts.valid.targets))
+    vocabulary = Vocabulary.of(train_part(text, how, valid, test))
+    width = Width(1.0, _utf8_width(parts.valid.targets))
     number = vocabulary.number
     coded = (p and Stream(number(p.inputs), number(p.targets), p.fresh) for p in parts)
     return vocabulary, Split(*coded), width
 
 
-def _words(text: str, how: str, valid: float, test: float) -> tuple[Vocabulary, Split, Width]:
+def _bytes(text: bytes, how: str, valid: float, test: float) -> tuple[Vocabulary, Split, Width]:
+    """Bytes; those of UTF-8 text are split between characters, where the characters' split is."""
+    vocabulary = Vocabulary.of_bytes()
+    try:
+        decoded = text.decode() if how == "tail" else None
+    except UnicodeDecodeError:
+        decoded = None
+    if decoded is None:
+        return vocabulary, split(code_points(text), how, valid, test), Width(None, 1.0)
+    cut = [part and code_points(part.encode()) for part in tail(decoded, valid, test)]
+    begun = float(np.mean(cut[1][1:] & 0xC0 != 0x80))  # the bytes that begin a character
+    return vocabulary, Split(*(p if p is None else one(p) for p in cut)), Width(begun, 1.0)
+
+
+def _pieces(
+    text: str, valid: float, test: float, kind: str, size: int
+) -> tuple[Vocabulary, Split, Width]:
+    """Pieces of words that the training part teaches."""
+    parts = tail(text, valid, test)
+    vocabulary = Vocabulary.of_pieces(kind, parts[0], size)
+    coded = [part and vocabulary.encode(part) for part in parts]
+    if any(part is not None and len(part) < 2 for part in coded):
+        raise BadInput("a part of the text has fewer than 2 pieces: give a longer text")
+    targets = vocabulary.decoded_bytes(coded[1][1:])
+    begun = sum(byte & 0xC0 != 0x80 for byte in targets)
+    n = len(coded[1]) - 1
+    width = Width(begun / n, len(targets) / n)
+    return vocabulary, Split(*(p if p is None else one(p) for p in coded)), width
+
+
+def _words(text: str, valid: float, test: float, segmenter: str) -> tuple[Vocabulary, Split, Width]:
     """Words, each part cut into them by itself."""
-    if how != "tail":
-        raise BadInput(f"--split {how} is for characters and bytes: use tail with words")
-    parts = [part and words(part) for part in tail(text, valid, test)]
+    parts = [part and words(part, segmenter) for part in tail(text, valid, test)]
     if any(part is not None and len(part) < 2 for part in parts):
         raise BadInput("a part of the text has fewer than 2 words: give a longer text")
-    vocabulary = Vocabulary.of_words(parts[0], _LEAST)
+    vocabulary = Vocabulary.of_words(parts[0], _LEAST, segmenter)
     if len(vocabulary) == 1:
         raise BadInput(
             "no word comes twice in the training part, so the vocabulary is empty: give a longer "

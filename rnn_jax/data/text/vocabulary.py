@@ -1,8 +1,8 @@
-"""Characters, words or bytes, and their numbers."""
+"""Characters, words, pieces or bytes, and their numbers."""
 
 from __future__ import annotations
 
-import re
+import functools
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,18 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from rnn_jax.data.text import pieces as pieces_
+from rnn_jax.data.text.words import words
 from rnn_jax.errors import BadInput
 
 UNKNOWN = "\ufffd"
-
-# A word with what English writes inside it, or one mark, each with the space before it; a run of
-# spaces but for its last; one other white space. Every character is in exactly one piece.
-_PIECE = re.compile(r" ?\w+(?:['\u2019]\w+)*| ?[^\w\s]| +(?= )|\s")
-
-
-def words(text: str) -> list[str]:
-    """The pieces of a text, a word or a mark each with the space before it; joined they are it."""
-    return _PIECE.findall(text)
 
 
 def spaced(text: str) -> list[str]:
@@ -51,13 +44,15 @@ class Vocabulary:
     """Which symbols there are; a symbol's number is its place.
 
     symbols: one character each; for kind "words" one of `words` each, for "spaces" of `spaced`; for
-    kind "bytes" the 256 characters chr(0)…chr(255) stand for the byte values. unknown: the number
-    given to any other symbol, or None: they are refused.
+    kinds "bpe" and "unigram" as in `pieces`; for kind "bytes" the 256 characters chr(0)…chr(255)
+    stand for the byte values. unknown: the number given to any other symbol, or None: they are
+    refused. model: what else it takes to encode, of pieces their model, of words the segmenter.
     """
 
     symbols: tuple[str, ...]
     kind: str = "characters"
     unknown: int | None = None
+    model: str = ""
 
     @classmethod
     def of(cls, text: str) -> Vocabulary:
@@ -66,10 +61,16 @@ class Vocabulary:
         return cls((UNKNOWN, *distinct), unknown=0)
 
     @classmethod
-    def of_words(cls, pieces: list[str], least: int) -> Vocabulary:
+    def of_words(cls, pieces: list[str], least: int, segmenter: str = "") -> Vocabulary:
         """The words that come at least so often, most frequent first, after U+FFFD at 0."""
         often = [w for w, n in Counter(pieces).most_common() if n >= least and w != UNKNOWN]
-        return cls((UNKNOWN, *often), kind="words", unknown=0)
+        return cls((UNKNOWN, *often), kind="words", unknown=0, model=segmenter)
+
+    @classmethod
+    def of_pieces(cls, kind: str, text: str, size: int) -> Vocabulary:
+        """So many pieces, learned from a text: see `pieces`. Nothing is unknown."""
+        trained = pieces_.train(kind, text, size)
+        return cls(trained.symbols, kind, model=trained.model)
 
     @classmethod
     def most_frequent(cls, pieces: list[str], size: int, kind: str) -> Vocabulary:
@@ -111,8 +112,14 @@ class Vocabulary:
         if isinstance(text, bytes) and self.kind != "bytes":
             raise TypeError(f"a vocabulary of {self.kind} encodes str, not bytes")
         if self.kind in PIECES:
-            return self.number_words(PIECES[self.kind](text))
+            return self.number_words(self.cut(text))
+        if self.kind in pieces_.KINDS:
+            return pieces_.encode(self.model, text)
         return self.number(code_points(text))
+
+    def cut(self, text: str) -> list[str]:
+        """A text's words, for kinds "words" and "spaces"."""
+        return words(text, self.model) if self.model else PIECES[self.kind](text)
 
     def number_words(self, pieces: list[str]) -> np.ndarray:
         """The numbers of `words`, int32 [N]."""
@@ -134,10 +141,9 @@ class Vocabulary:
 
     def unseen(self, text: str) -> str:
         """The distinct characters of a text that have no symbol, or its words, comma between."""
-        if self.kind == "bytes":
+        if self.kind == "bytes" or self.kind in pieces_.KINDS:
             return ""
-        cut = PIECES.get(self.kind)
-        units, between = (cut(text), ", ") if cut else (text, "")
+        units, between = (self.cut(text), ", ") if self.kind in PIECES else (text, "")
         known = frozenset(self.symbols)
         return between.join(unit for unit in dict.fromkeys(units) if unit not in known)
 
@@ -145,20 +151,36 @@ class Vocabulary:
         """The text of the numbers [N]; bytes that are no UTF-8 become U+FFFD."""
         if self.kind in PIECES:
             return "".join(self.symbols[i] for i in np.asarray(ids).ravel())
+        if self.kind in pieces_.KINDS:
+            return self.decoded_bytes(ids).decode("utf-8", "replace")
         codes = code_points("".join(self.symbols))[np.asarray(ids, np.int64).ravel()]
         if self.kind == "bytes":
             return codes.astype(np.uint8).tobytes().decode("utf-8", "replace")
         return codes.astype("<i4").tobytes().decode("utf-32-le", "surrogatepass")
 
+    def decoded_bytes(self, ids: Any) -> bytes:
+        """The text of the numbers [N] in UTF-8, for pieces and bytes."""
+        return b"".join(self.raw[i] for i in np.asarray(ids).ravel())
+
+    @functools.cached_property
+    def raw(self) -> list[bytes]:
+        """What each symbol is in UTF-8, for pieces and bytes (half a character, maybe)."""
+        if self.kind == "bytes":
+            return [bytes([value]) for value in range(256)]
+        return pieces_.raw(self.symbols)
+
     def to_json(self) -> dict[str, Any]:
         """What `from_json` makes an equal vocabulary from."""
-        symbols = list(self.symbols) if self.kind in PIECES else "".join(self.symbols)
-        return {"kind": self.kind, "symbols": symbols, "unknown": self.unknown}
+        several = self.kind in PIECES or self.kind in pieces_.KINDS
+        symbols = list(self.symbols) if several else "".join(self.symbols)
+        told = {"kind": self.kind, "symbols": symbols, "unknown": self.unknown}
+        return told | ({"model": self.model} if self.model else {})
 
     @classmethod
     def from_json(cls, saved: Mapping[str, Any]) -> Vocabulary:
         """The vocabulary that `to_json` wrote; BadInput for anything else."""
         try:
-            return cls(tuple(saved["symbols"]), saved["kind"], saved["unknown"])
+            told = (tuple(saved["symbols"]), saved["kind"], saved["unknown"])
+            return cls(*told, saved.get("model", ""))
         except (KeyError, TypeError):
             raise BadInput("the saved vocabulary is damaged: train into a new folder") from None
