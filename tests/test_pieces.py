@@ -107,7 +107,7 @@ def test_the_parts_are_the_same_text_whatever_a_symbol_is():
     part = text[int(len(text) * 0.7) : int(len(text) * 0.9)]
     for alphabet in ("characters", "bytes", "words", "bpe", "unigram"):
         given = text.encode() if alphabet == "bytes" else text
-        corpus = load(source(given), alphabet, valid=0.2, test=0.1, pieces=280)
+        corpus = load(source(given), alphabet, valid=0.2, test=0.1, pieces=275)
         symbols = corpus.vocabulary
         first, ids = symbols.decode(corpus.valid.inputs[:1]), corpus.valid.targets
         if alphabet == "words":  # of which some are unknown

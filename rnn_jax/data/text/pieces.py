@@ -88,7 +88,7 @@ def _trained(library: Any, kind: str, runs: Counter[str], size: int) -> Any:
     found = json.loads(tokenizer.to_str())["model"]["vocab"]
     # The library numbers the graphemes that it would rather not have by chance, and scores them so.
     least = min((score for piece, score in found if len(piece) > 1), default=math.inf)
-    low = min(score for _, score in found)
+    low = round(min(score for _, score in found), 6)
     even = [(p, low if len(p) == 1 and s < least else round(s, 6)) for p, s in found]
     return library.Tokenizer(models.Unigram(sorted(even, key=lambda one: (-one[1], one[0]))))
 
