@@ -132,7 +132,7 @@ class TextSettings(CommonSettings):
     }
 
     corpus: tuple[str, ...] = ()
-    """text files (UTF-8, also .gz) or hub:NAME; if none Python's own standard library"""
+    """text files (UTF-8, also .gz), hub:NAME or package:NAME/PATH; if none Python's own library"""
     column: str = "text"
     """the column of a hub data set that holds the text"""
     alphabet: Literal["characters", "words", "bytes", "bpe", "unigram"] = "characters"

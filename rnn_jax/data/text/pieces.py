@@ -45,7 +45,23 @@ def train(kind: str, text: str, size: int) -> Trained:
     """A vocabulary of `size` symbols in all. BadInput where the text does not support so many."""
     library = extra("tokenizers", f"--alphabet {kind}", "tokenizers regex")
     seen = Counter(units(text))
-    letters = Counter()
+    known, tokenizer = _sized(library, kind, seen, size)
+    asked, found = size, _symbols(tokenizer)
+    while found < asked:  # fewer symbols have fewer letters, which may support still fewer
+        asked, found = found, _symbols(_sized(library, kind, seen, found)[1])
+    if asked < size:
+        raise BadInput(
+            f"--pieces {size}: the training part supports {asked} of --alphabet {kind}; use "
+            f"--pieces {asked}, or a longer text"
+        )
+    pieces = ("".join(known[ord(c) - _INSIDE] for c in piece) for piece in _in_order(tokenizer))
+    model = {"letters": known, "tokenizer": json.loads(tokenizer.to_str())}
+    return Trained((*BYTES, *pieces), json.dumps(model, ensure_ascii=False))
+
+
+def _sized(library: Any, kind: str, seen: Counter[str], size: int) -> tuple[list[str], Any]:
+    """The graphemes that are letters, most frequent first, and the library's tokenizer."""
+    letters: Counter[str] = Counter()
     for unit, times in seen.items():
         for cluster in graphemes(unit):
             letters[cluster] += times
@@ -58,16 +74,11 @@ def train(kind: str, text: str, size: int) -> Trained:
         for run in _runs(unit, inside):
             if isinstance(run, str):
                 runs[run] += times
-    tokenizer = _trained(library, kind, runs, size - len(BYTES))
-    found = tokenizer.get_vocab_size() + len(BYTES)
-    if found < size:
-        raise BadInput(
-            f"--pieces {size}: the training part supports {found} of --alphabet {kind}; use "
-            f"--pieces {found} or less, or a longer text"
-        )
-    pieces = ("".join(known[ord(c) - _INSIDE] for c in piece) for piece in _in_order(tokenizer))
-    model = {"letters": known, "tokenizer": json.loads(tokenizer.to_str())}
-    return Trained((*BYTES, *pieces), json.dumps(model, ensure_ascii=False))
+    return known, _trained(library, kind, runs, size - len(BYTES))
+
+
+def _symbols(tokenizer: Any) -> int:
+    return tokenizer.get_vocab_size() + len(BYTES)
 
 
 def _in_order(tokenizer: Any) -> list[str]:
