@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rnn_jax.affine import affine
+from rnn_jax.affine import affine, lookup
 
 Array = jax.Array
 
@@ -27,6 +27,15 @@ def dense(inputs: int, outputs: int) -> Layer:
         return {"W_hy": W_hy, "b_y": jnp.zeros(outputs)}
 
     return Layer(init, lambda w, x: affine(x, w["W_hy"], w["b_y"]))
+
+
+def embedding(vocabulary: int, size: int) -> Layer:
+    """``x_t = R[token_t]``: R [V, E] drawn from N(0, 1 / E)."""
+
+    def init(key: Array) -> Any:
+        return {"R": jax.random.normal(key, (vocabulary, size)) / size**0.5}
+
+    return Layer(init, lambda w, tokens: lookup(w["R"], tokens))
 
 
 def dropout(keys: Array | None, x: Array, rate: float, *, locked: bool = False) -> Array:

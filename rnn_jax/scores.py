@@ -1,4 +1,4 @@
-"""The score of a language model in the units in which models can be compared."""
+"""Scores in the units in which models can be compared: of a language model, of a classifier."""
 
 import math
 from typing import Any, NamedTuple
@@ -105,3 +105,23 @@ def unigram(corpus: Corpus) -> float:
     """Nats per symbol of the validation text by the training text's frequencies, add one."""
     counts = 1 + np.bincount(corpus.train.targets, minlength=len(corpus.vocabulary))
     return float(-np.log(counts / counts.sum())[corpus.valid.targets].mean())
+
+
+def classes(truth: np.ndarray, answers: np.ndarray, count: int) -> dict[str, Any]:
+    """How well `answers` [N] meet `truth` [N], both numbers below `count`.
+
+    accuracy: the share of right answers; balanced_accuracy: its mean over the classes there are,
+    each by itself; f1: ``2 tp / (2 tp + fp + fn)`` of each class, macro_f1 their mean. confusion
+    [truth][answer]: how often.
+    """
+    confusion = np.bincount(truth * count + answers, minlength=count**2).reshape(count, count)
+    right, asked, said = np.diag(confusion), confusion.sum(1), confusion.sum(0)
+    there = asked > 0
+    f1 = 2 * right / np.maximum(asked + said, 1)
+    return {
+        "accuracy": float(right.sum() / asked.sum()),
+        "balanced_accuracy": float((right[there] / asked[there]).mean()),
+        "macro_f1": float(f1[there].mean()),
+        "f1": f1.tolist(),
+        "confusion": confusion.tolist(),
+    }

@@ -15,6 +15,8 @@ from rnn_jax.models.named import (
     vector_model,
     window_model,
 )
+from rnn_jax.models.sentences import Parts, sentence_model, sentence_parts
+from rnn_jax.models.sequences import anew, framed, memoryless, pooled
 from rnn_jax.models.words import WordNetwork, word_model, word_network
 
 __all__ = [
@@ -23,12 +25,19 @@ __all__ = [
     "Encoder",
     "Model",
     "WordNetwork",
+    "Parts",
+    "anew",
     "bidirectional",
     "conditioned",
+    "framed",
     "from_spec",
     "lane_keys",
     "language_model",
+    "memoryless",
+    "pooled",
     "recurrent",
+    "sentence_model",
+    "sentence_parts",
     "stack",
     "vector_model",
     "window_model",

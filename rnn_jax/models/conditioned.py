@@ -41,9 +41,9 @@ def conditioned(encoder: Encoder, decoder: Model) -> Model:
     def apply(W: dict, carry: Any, xs: Any, **steps: Any) -> tuple[Any, Any]:
         return decoder.apply(W["decoder"], carry, xs, **steps)
 
-    return Model(init, _place, apply, condition)
+    return Model(init, place, apply, condition)
 
 
-def _place(W: Any, lanes: int) -> Array:
+def place(W: Any, lanes: int) -> Array:
     """Nothing goes from batch to batch; the lanes are counted all the same."""
     return jnp.zeros((lanes, 1))

@@ -8,6 +8,7 @@ from rnn_jax.cells import build, embedded, one_hot
 from rnn_jax.errors import BadInput
 from rnn_jax.layers import dense
 from rnn_jax.models.core import Model, recurrent, stack
+from rnn_jax.models.sentences import sentence_model
 from rnn_jax.models.words import word_model
 from rnn_jax.windows import perceptron, window
 
@@ -68,6 +69,7 @@ def vector_model(
 
 BUILDERS: dict[str, Callable[..., Model]] = {
     "language_model": language_model,
+    "sentence_model": sentence_model,
     "vector_model": vector_model,
     "window_model": window_model,
     "word_model": word_model,
