@@ -241,7 +241,18 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_used(capsys, text, tmp
 
 @pytest.mark.quick
 @pytest.mark.parametrize(
-    "name", ["char_lm", "hello", "neural_lm", "ngram", "ladder", "parity", "sums", "gradients"]
+    "name",
+    [
+        "char_lm",
+        "hello",
+        "neural_lm",
+        "ngram",
+        "ladder",
+        "parity",
+        "sentiment",
+        "sums",
+        "gradients",
+    ],
 )
 def test_quick_learns_in_under_a_minute(name, tmp_path):
     began = time.monotonic()

@@ -27,6 +27,7 @@ TOY = {
     "parity": "--cells gru --seeds 1 --steps 2 --shallow 4 --test-length 30",
     "sums": "--cells gru --seeds 1 --steps 2 --test-length 30",
     "gradients": "--entrants gru --hidden 4 --steps 2 --lag 2 --length 5 --seen 2",
+    "sentiment": "--steps 2 --hidden 4 --embed 4 --buckets 1 --cell tanh",
     "graphs": "--steps-in-time 2 --chunk 1",
     "ablate": "--seeds 1 --base valid=0.001 steps=2 hidden=6 embed=4 bptt=5 lanes=4"
     " sample_length=5",
