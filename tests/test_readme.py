@@ -28,6 +28,8 @@ TOY = {
     "sums": "--cells gru --seeds 1 --steps 2 --test-length 30",
     "gradients": "--entrants gru --hidden 4 --steps 2 --lag 2 --length 5 --seen 2",
     "sentiment": "--steps 2 --hidden 4 --embed 4 --buckets 1 --cell tanh",
+    "translation": "--least 1 --pairs 40 --steps 2 --hidden 6 --embed 4 --lanes 4 --beams 1"
+    " --valid 0.2 --test 0.2 --buckets 1",
     "graphs": "--steps-in-time 2 --chunk 1",
     "ablate": "--seeds 1 --base valid=0.001 steps=2 hidden=6 embed=4 bptt=5 lanes=4"
     " sample_length=5",
@@ -43,6 +45,8 @@ def place(tmp_path_factory):
 
     place = tmp_path_factory.mktemp("readme")
     (place / "book.txt").write_text("It was the best of times, it was the worst. " * 400)
+    for name, words in (("A.de", "ein Hund"), ("B.en", "a dog")):
+        (place / name).write_text("".join(f"{words} {i % 4}\n" for i in range(12)))
     (place / "my_module.py").write_text(PYTHON[-1])
     argv = ["--corpus", str(place / "book.txt"), "--out", str(place / "runs" / "char_lm")]
     assert char_lm.main([*argv, *TOY["char_lm"].split()]) == 0

@@ -10,7 +10,7 @@ from rnn_jax.losses.named import NAMES, build
 from rnn_jax.losses.output import Asked, Output, full, loss_of
 from rnn_jax.losses.sampled import noise_contrastive, sampled_softmax
 from rnn_jax.losses.sampling import by_frequency, log_uniform, systematic
-from rnn_jax.losses.steps import cross_entropy
+from rnn_jax.losses.steps import cross_entropy, smoothed
 
 __all__ = [
     "NAMES",
@@ -26,5 +26,6 @@ __all__ = [
     "loss_of",
     "noise_contrastive",
     "sampled_softmax",
+    "smoothed",
     "systematic",
 ]

@@ -9,6 +9,7 @@ from rnn_jax.errors import BadInput
 from rnn_jax.layers import dense
 from rnn_jax.models.core import Model, recurrent, stack
 from rnn_jax.models.sentences import sentence_model
+from rnn_jax.models.translator import translator
 from rnn_jax.models.words import word_model
 from rnn_jax.windows import perceptron, window
 
@@ -70,6 +71,7 @@ def vector_model(
 BUILDERS: dict[str, Callable[..., Model]] = {
     "language_model": language_model,
     "sentence_model": sentence_model,
+    "translator": translator,
     "vector_model": vector_model,
     "window_model": window_model,
     "word_model": word_model,
