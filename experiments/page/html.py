@@ -30,6 +30,7 @@ nav a {{ margin-right: 1rem; color: #14507d; }}
 table {{ border-collapse: collapse; font-size: .87rem; }}
 th, td {{ text-align: left; vertical-align: top; padding: .2rem .7rem; overflow-wrap: anywhere; }}
 th {{ font-weight: 600; }}
+th[scope=row] {{ white-space: nowrap; }}
 thead th {{ border-bottom: 1px solid #888; }}
 tbody tr + tr > * {{ border-top: 1px solid #e4e4e4; }}
 td.number {{ text-align: right; font-variant-numeric: tabular-nums; }}
@@ -54,7 +55,7 @@ def page(runs: Sequence[Read], others: Sequence[Beside], title: str, curves: byt
     """The whole page; curves: an SVG of all runs, None where none of them logged."""
     parts = {
         "Results": results(runs) if runs else "",
-        "Configuration": settings([run.manifest["config"] for run in runs], runs) if runs else "",
+        "Configuration": settings(list(map(material.config, runs)), runs) if runs else "",
         "Curves": figure(curves, "image/svg+xml", "losses against the step") if curves else "",
         "Tables": "".join(_text(one) for one in others if one.label.endswith(".txt")),
         "Pictures": "".join(
@@ -68,11 +69,16 @@ def page(runs: Sequence[Read], others: Sequence[Beside], title: str, curves: byt
     parts = {name: part for name, part in parts.items() if part}
     links = "".join(f'<a href="#{name.lower()}">{name}</a>' for name in parts)
     told = f"{len(runs)} run{'s' * (len(runs) != 1)}"
-    body = [_HEAD.format(title=safe(title)), f"<h1>{safe(title)}</h1>"]
+    body = [head(title), f"<h1>{safe(title)}</h1>"]
     body.append(f'<p class="note">{told}</p>\n<nav>{links}</nav>')
     for name, part in parts.items():
         body.append(f'<section id="{name.lower()}">\n<h2>{name}</h2>\n{part}\n</section>')
     return "\n".join([*body, "</body>\n</html>\n"])
+
+
+def head(title: str) -> str:
+    """All that comes before the body, and the body's opening."""
+    return _HEAD.format(title=safe(title))
 
 
 def safe(value: Any) -> str:

@@ -92,6 +92,11 @@ def differing(columns: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str
     return [n for n in names if len(told[n]) > 1], [n for n in names if len(told[n]) == 1]
 
 
+def config(run: Read) -> dict[str, Any]:
+    """What it was told, but for where it lies."""
+    return {name: value for name, value in run.manifest["config"].items() if name != "out"}
+
+
 def environment(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """On what it ran, flat."""
     git = manifest.get("git") or {}

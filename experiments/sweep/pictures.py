@@ -30,7 +30,7 @@ def values(lines: Sequence[Line], metric: str) -> Any:
     right.set_title(f"less {lines[0].variant}, of the same seed", fontsize=9)
     right.axvline(0, color="0.7", linewidth=1)
     right.set_xlabel("difference")
-    left.invert_yaxis()
+    left.set_ylim(len(lines) - 0.5, -0.5)
     for axes in (left, right):
         axes.grid(axis="x", color="0.92", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
