@@ -1,18 +1,25 @@
 """Stopped after any step and started again, a run comes out in the same bits."""
 
+import dataclasses
 import functools
+import importlib
+import itertools
 import json
+import signal
 from types import SimpleNamespace
 
 import optax
 import pytest
 
-from experiments import hello, lengths, parity
+from experiments import cli
+from experiments.__main__ import commands
 from experiments.lengths import entrants
-from rnn_jax import fit, models, tasks
+from experiments.lengths.settings import LengthSettings
+from rnn_jax import fit, models, pace, tasks
 from rnn_jax.data import sources, text
 from rnn_jax.digest import digest
-from rnn_jax.run import new_manifest
+from rnn_jax.errors import Stopped
+from rnn_jax.run import checkpoints, new_manifest
 
 STEPS = 50
 TEXT = "to be, or not to be: that is the question. " * 11
@@ -96,38 +103,104 @@ def test_a_resume_of_a_resume_across_epochs_ends_as_if_never_stopped(train, tmp_
     assert train(tmp_path / "run", STEPS) == kept["whole"]
 
 
-def last_digests(folder):
-    """Of every run below a folder, what its last save held."""
-    paths = sorted(folder.rglob("digests.jsonl"))
-    return {str(path.relative_to(folder)): rows(path.parent, path.name)[-1] for path in paths}
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+def test_a_notice_of_preemption_saves_the_step_it_meets(train, tmp_path, monkeypatch, kept, name):
+    """What a scheduler sends before it takes the machine away; then the same command again."""
+    number = signal.Signals[name]
+    stop_at(monkeypatch, [20], number)
+    with pytest.raises(Stopped) as stop:
+        train(tmp_path / "run", STEPS)
+    assert stop.value.number == number
+    step = max(checkpoints.steps(tmp_path / "run"))
+    assert step >= 20 and f"stopped at step {step};" in str(stop.value)
+    if "whole" not in kept:
+        kept["whole"] = train(tmp_path / "whole", STEPS)
+    assert train(tmp_path / "run", STEPS) == kept["whole"]
 
 
-def hello_run(out, steps):
-    flags = ["--log-every", "1", "--eval-every", "3", "--save-every", "2"]
-    assert hello.main([*flags, "--out", str(out), "--steps", str(steps)]) == 0
+def stop_at(monkeypatch, dispatches, number=signal.SIGTERM):
+    """The signal arrives while these dispatches, counted over all that follows, get their data."""
+    counted = itertools.count(1)
+
+    def batches(*arguments):
+        if next(counted) in dispatches:
+            signal.raise_signal(number)
+        return pace.batches(*arguments)
+
+    monkeypatch.setattr(fit, "batches", batches)
 
 
-def lengths_run(module, problem, cell, out, steps):
-    """One network of `parity` or `sums`, without what they verify and draw besides."""
-    config = module.Config(
-        **{"cells": (cell,), "hidden": 3, "lanes": 4, "train_length": 5, "test_length": 9},
-        **{"eval_every": 3, "save_every": 2, "steps": steps, "out": str(out)},
-    )
-    learner = lengths.learner(config, problem, cell)
-    entrants.train(config, "lengths", learner, 0)
-
-
-OTHER = {
-    "hello": hello_run,
-    "parity": lambda *to: lengths_run(parity, parity.problem(), "gru", *to),
+# What makes each experiment that trains by steps small.
+TOYS = {
+    "char_lm": "--cell gru --layers 1 --hidden 6 --embed 3 --bptt 5 --lanes 4 --dropout 0.3"
+    " --sample-length 3",
+    "neural_lm": "--context 2 --hidden 5 --embed 3 --bptt 5 --lanes 4 --sample-length 3",
+    "hello": "",
+    "parity": "--cells gru --hidden 3 --lanes 4 --train-length 5",
+    "sums": "--cells gru --hidden 3 --lanes 4 --train-length 5",
+    "word_lm": "--epochs 0 --vocabulary 12 --layers 1 --hidden 4 --bptt 5 --lanes 4 --valid 0.2"
+    " --sample-length 3",
+    "gradients": "--entrants gru --hidden 4 --lag 2 --length 5 --seen 2 --lanes 4",
+    "ladder": "--n 1 --windows 2 --cells gru --hidden 5 --embed 3 --bptt 5 --lanes 4",
 }
+MODULES = {
+    command.name: importlib.import_module(f"experiments.{command.name}")
+    for command in commands()
+    if command.is_experiment
+}
+TRAINING = [
+    name
+    for name, module in MODULES.items()
+    if name == "ladder" or issubclass(module.Config, cli.Settings)
+]
 
 
-@pytest.mark.parametrize("name", OTHER)
-def test_other_experiments_go_on_to_the_same_bits(name, tmp_path):
-    """Seven steps straight, and three, then on to seven."""
-    for folder, steps in (("straight", 7), ("cut", 3), ("cut", 7)):
-        OTHER[name](tmp_path / folder, steps)
-    found = last_digests(tmp_path / "straight")
-    assert found == last_digests(tmp_path / "cut")
-    assert found and all(row["step"] == 7 for row in found.values())
+def begin(name, path, out):
+    """The experiment's whole command at toy size; its status."""
+    module = MODULES[name]
+    names = {field.name for field in dataclasses.fields(module.Config)}
+    flags = [*TOYS[name].split(), "--steps", "6", "--out", str(out)]
+    for flag, value in (("log_every", 1), ("eval_every", 3), ("save_every", 2)):
+        if flag in names:
+            flags += [f"--{flag.replace('_', '-')}", f"{value}"]
+    if "corpus" in names:
+        flags += ["--corpus", str(path)]
+    if not issubclass(module.Config, LengthSettings):
+        return module.main(flags)
+    # Without what these verify and draw besides.
+    config = cli.parse(module.Config, flags, name, "", module.Config())
+    problem = module.problem() if name == "parity" else module.summation()
+    learner = entrants.learner(config, problem, *config.cells)
+    return cli.guard(lambda: entrants.train(config, name, learner, 0))
+
+
+def recorded(out):
+    """Of every run below a folder all rows, and the digests of all that it saved by itself."""
+    found = {}
+    for path in sorted(out.rglob("metrics.jsonl")):
+        digests = {row["step"]: row["leaves"] for row in rows(path.parent, "digests.jsonl")}
+        found[str(path.relative_to(out))] = rows(path.parent, path.name), digests
+    return found
+
+
+SLOW = ("gradients", "ladder", "word_lm")  # several networks each, or a large program
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.soak) if n in SLOW else n for n in TRAINING]
+)
+def test_every_experiment_stopped_twice_ends_in_the_same_bits(name, tmp_path, monkeypatch, capsys):
+    """By a signal at its second dispatch, and at the second after that."""
+    if name not in TOYS:
+        pytest.skip(f"no toy size for {name} in TOYS")
+    monkeypatch.setattr("rnn_jax.plots.curves", lambda rows, **labels: None)
+    (tmp_path / "text.txt").write_text(TEXT)
+    assert begin(name, tmp_path / "text.txt", tmp_path / "straight") == 0
+    stop_at(monkeypatch, [2, 4])
+    status = [begin(name, tmp_path / "text.txt", tmp_path / "cut") for _ in range(3)]
+    assert status == [143, 143, 0]
+    straight, cut = recorded(tmp_path / "straight"), recorded(tmp_path / "cut")
+    assert straight and straight.keys() == cut.keys()
+    for run, (told, digests) in straight.items():
+        assert cut[run][0] == told, f"{run}: each row once, and the same"
+        assert cut[run][1].items() >= digests.items() and max(digests) == 6
