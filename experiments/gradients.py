@@ -1,6 +1,6 @@
 """Why it is hard to learn far: gradients that vanish and explode, watched while networks learn.
 
-    python -m experiments.gradients                       about 10 minutes on two cores
+    python -m experiments.gradients                       2 to 3 minutes on two cores
     python -m experiments.gradients --lag 5 --length 15   a shorter memory, which all learn
     python -m experiments.gradients --entrants tanh:spectral:1.5 --clips none norm value adaptive
 
@@ -9,7 +9,9 @@ the last step's loss by the hidden state of every lag before it is taken, with t
 of a step's Jacobian, the spectral radius of W_hh and finite-time Lyapunov exponents. An entrant is
 CELL, CELL:HOW or CELL:HOW:RADIUS, where HOW is orthogonal, identity, gaussian or spectral. Prints a
 table; writes gradients.json, heat.png and spectra.png with a PDF of each. The JSON line's value is
-the share of wrong answers of the best; guessing has 1 - 1 / symbols.
+the share of wrong answers of the best; guessing has 1 - 1 / symbols. Measured, in
+experiments/results/gradients.json: 0.50 by a GRU, 0.66 by a ReLU RNN from the identity, whose
+gradients reach lag 20; an LSTM and every tanh RNN stay near 0.87, and theirs do not.
 """
 
 import dataclasses
