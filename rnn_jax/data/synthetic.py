@@ -1,4 +1,4 @@
-"""Sequences made by rule, whose answer at every step is known: parity, running sums, a language.
+"""Sequences made by rule, whose answers are known: parity, sums, adding, recall, a language.
 
 Inside, as everywhere in data, lanes come first: [B, T]. A random batch is a pure function of
 ``(seed, position)``, by a counter-based generator, so that a run that is resumed reads on where it
@@ -84,3 +84,68 @@ def zipf_language(
     of_class = np.random.default_rng(0).permutation(classes * followers) % vocabulary
     table = of_class.reshape(classes, followers).astype(np.int32)
     return Language(frequency / frequency.sum(), table[np.arange(vocabulary) % classes], bound)
+
+
+def adding(rng: np.random.Generator, lanes: int, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers with two of them marked, one in each half; the answer is the sum of those two.
+
+    xs float32 [B, T, 2], the numbers even in [0, 1) and the marks; answers float32 [B]. Saying 1
+    always has a mean squared error of 1/6 (Hochreiter and Schmidhuber 1997).
+    """
+    numbers, marks = rng.random((lanes, length)), np.zeros((lanes, length))
+    rows, half = np.arange(lanes), length // 2
+    marks[rows, rng.integers(0, half, lanes)] = 1
+    marks[rows, rng.integers(half, length, lanes)] = 1
+    xs = np.stack([numbers, marks], axis=-1).astype(np.float32)
+    return xs, (numbers * marks).sum(1).astype(np.float32)
+
+
+def copying(
+    rng: np.random.Generator, lanes: int, symbols: int, length: int, lag: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """`length` symbols, blanks, a cue, and the symbols again; `lag` steps from the last to the cue.
+
+    Tokens and answers int32 [B, lag + 2 length]: 1 … symbols, 0 a blank, symbols + 1 the cue; the
+    answer is blank until the cue has been seen. Without memory the best mean loss is
+    ``length log(symbols) / (lag + 2 length)`` (Arjovsky, Shah and Bengio 2016).
+    """
+    shown = rng.integers(1, symbols + 1, (lanes, length))
+    tokens = np.zeros((lanes, lag + 2 * length), np.int32)
+    answers = np.zeros_like(tokens)
+    tokens[:, :length], answers[:, -length:] = shown, shown
+    tokens[:, -length - 1] = symbols + 1
+    return tokens, answers
+
+
+def recall(
+    seed: int,
+    position: int,
+    lanes: int,
+    length: int,
+    symbols: int,
+    lag: int,
+    every: int = 1,
+    *,
+    held_out: bool = False,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Chunk `position` of a stream: the answer at t is the input at t - lag.
+
+    A symbol is shown every `every` steps (at steps of each lane's own), a blank elsewhere; every 1
+    shows one at each step. Tokens and answers int32 [B, T], 1 … symbols and 0 a blank; asked [B, T]
+    is True where the answer is a symbol. Nothing is shown before the stream begins.
+    """
+    offset = generator(seed, 2**62, held_out=held_out).integers(0, every, (lanes, 1))
+
+    def chunk(p: int) -> np.ndarray:
+        times = np.arange(p * length, (p + 1) * length)
+        rng = generator(seed, p, held_out=held_out)
+        shown = rng.integers(1, symbols + 1, (lanes, length))
+        return np.where((times[None] + offset) % every == 0, shown, 0)
+
+    parts = [
+        chunk(p) if p >= 0 else np.zeros((lanes, length), int)
+        for p in range(position - -(-lag // length), position + 1)
+    ]
+    stream = np.concatenate(parts, axis=1).astype(np.int32)
+    answers = stream[:, stream.shape[1] - length - lag : stream.shape[1] - lag]
+    return stream[:, -length:], answers, answers > 0

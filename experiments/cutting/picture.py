@@ -1,0 +1,101 @@
+"""The figure of the grid: scores, curves, costs, and the gradient's error."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from experiments.cutting.problems import Problem
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def picture(problem: Problem, rows: Rows, k1: int, lanes: int, title: str) -> bytes:
+    """Six panels as a PNG."""
+    from matplotlib.figure import Figure
+
+    from rnn_jax import plots
+
+    figure = Figure(figsize=(11, 6.4), layout="constrained", dpi=130)
+    (scores, steps, tokens), (clock, cost, error) = figure.subplots(2, 3)
+    fixed = [row for row in rows if row["gradient"] == "truncated" and row["k1"] == k1]
+    common = [row for row in rows if row["gradient"] == "truncated" and row["k1"] != k1]
+    others = [row for row in rows if row["gradient"] != "truncated"]
+    _scores(scores, problem, fixed, common, others)
+    _curves(steps, rows, lambda row: 1.0)
+    _curves(tokens, rows, lambda row: row["k1"] * lanes)
+    _curves(clock, rows, lambda row: row["ms"] / 1e3)
+    for axes, name in ((steps, "updates"), (tokens, "tokens"), (clock, "seconds of updates")):
+        axes.set(xlabel=name, ylabel=problem.measure)
+        axes.axhline(problem.chance, color="0.6", linestyle="--", linewidth=1)
+    _costs(cost, rows)
+    _errors(error, fixed)
+    for axes in figure.axes:
+        axes.spines["top"].set_visible(False)
+        axes.tick_params(labelsize=8)
+    figure.suptitle(title, fontsize=10)
+    handles, labels = steps.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8)
+    return plots.png(figure)
+
+
+def _scores(axes: "Axes", problem: Problem, fixed: Rows, common: Rows, others: Rows) -> None:
+    """Final scores against k2 with their intervals; what has no length is a line across."""
+    for rows, style, label in ((fixed, "o-", "k1 fixed"), (common, "s:", "k1 = k2")):
+        rows = [row for row in rows if math.isfinite(row["mean"])]
+        if rows:
+            k2, mean = [row["k2"] for row in rows], [row["mean"] for row in rows]
+            half = [0 if math.isnan(row["half_width"]) else row["half_width"] for row in rows]
+            axes.plot(k2, mean, style, color="0", markersize=4, label=label)
+            low, high = ([m + s * h for m, h in zip(mean, half, strict=True)] for s in (-1, 1))
+            axes.fill_between(k2, low, high, color="0", alpha=0.15, linewidth=0)
+    for row in others:
+        if math.isfinite(row["mean"]):
+            axes.axhline(row["mean"], color="0.4", linewidth=0.8)
+            axes.annotate(row["name"], (1, row["mean"]), xycoords=("axes fraction", "data"))
+    axes.axhline(problem.chance, color="0.6", linestyle="--", linewidth=1)
+    axes.set(xscale="log", xlabel="k2, steps of the gradient", ylabel=problem.measure)
+    if fixed or common:
+        axes.legend(frameon=False, fontsize=8)
+
+
+def _curves(axes: "Axes", rows: Rows, unit: Any) -> None:
+    """Mean over seeds against updates times `unit`, dark for the long, dashed for k1 = k2."""
+    from matplotlib import colormaps
+
+    lengths = sorted({row["k2"] for row in rows})
+    for row in rows:
+        shade = colormaps["viridis"](lengths.index(row["k2"]) / max(1, len(lengths) - 1))
+        means = []
+        for points in zip(*row["curves"], strict=True):
+            values = [score for _, score in points if score is not None and score < 1e6]
+            if values:
+                means.append((points[0][0] * unit(row), sum(values) / len(values)))
+        dashed = "--" if "k1=k2" in row["name"] else "-"
+        if means:
+            axes.plot(*zip(*means, strict=True), dashed, color=shade, label=row["name"])
+
+
+def _costs(axes: "Axes", rows: Rows) -> None:
+    """Milliseconds and MiB of an update, a pair of marks for each row."""
+    places = range(len(rows))
+    axes.plot(places, [row["ms"] for row in rows], "o", color="0", label="ms an update")
+    axes.plot(places, [row["mib"] for row in rows], "x", color="0.5", label="MiB")
+    axes.set(yscale="log", xticks=places)
+    axes.set_xticklabels([row["name"] for row in rows], rotation=60, ha="right", fontsize=7)
+    axes.legend(frameon=False, fontsize=8)
+
+
+def _errors(axes: "Axes", fixed: Rows) -> None:
+    """Cosine with the full gradient and ratio of norms against k2, early and late."""
+    for when, color in (("early", "0.6"), ("late", "0")):
+        rows = [row for row in fixed if when in row["gradient_error"]]
+        for part, style in (("cosine", "o-"), ("norm_ratio", "s:")):
+            values = [row["gradient_error"][when]["looks_back"][part] for row in rows]
+            k2 = [row["k2"] for row in rows]
+            named = f"{part.replace('_', ' ')}, {when}"
+            axes.plot(k2, values, style, color=color, markersize=4, label=named)
+    axes.set(xscale="log", xlabel="k2, steps of the gradient", ylabel="of W_hh, against full BPTT")
+    axes.legend(frameon=False, fontsize=7)

@@ -1,0 +1,106 @@
+"""What came of the grid: a table, a record, numbers with their confidence."""
+
+import math
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from experiments.cutting.problems import Problem
+from experiments.cutting.sweep import Entry, Trained
+
+# Student's t for 95 % between both ends, by degrees of freedom 1 … 9.
+_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+
+Runs = Mapping[float, Sequence[Trained]]  # rate: a run for each seed
+
+
+def mean_and_half_width(values: Sequence[float]) -> tuple[float, float]:
+    """The mean and half of its 95 % confidence interval; NaN for one value."""
+    mean = statistics.fmean(values)
+    if len(values) < 2 or not math.isfinite(mean):
+        return mean, math.nan
+    t = _T[min(len(values) - 1, len(_T)) - 1]
+    return mean, t * statistics.stdev(values) / len(values) ** 0.5
+
+
+def best_rate(runs: Runs) -> float:
+    """The learning rate with the lowest mean score over seeds."""
+    return min(runs, key=lambda rate: statistics.fmean(one.final for one in runs[rate]))
+
+
+def at_time(one: Trained, ms: float, seconds: float) -> float:
+    """The score of a run's last evaluation within so many seconds of updates at `ms` each."""
+    within = [score for step, score in one.curve() if step * ms <= 1e3 * seconds]
+    return within[-1] if within and within[-1] is not None else math.inf
+
+
+def record(
+    entries: Sequence[Entry],
+    trained: Mapping[str, Runs],
+    costs: Mapping[str, Mapping[str, float]],
+    biases: Mapping[str, Any],
+) -> list[dict[str, Any]]:
+    """A row for each entry, at its best rate; the other rates' means beside it.
+
+    at_equal_time: mean score within the time in which the quickest entry of the grid is done.
+    """
+    budget = min(entry.steps * costs[entry.name]["ms"] for entry in entries) / 1e3
+    rows = []
+    for entry in entries:
+        runs = trained[entry.name]
+        rate = best_rate(runs)
+        best, cost = runs[rate], costs[entry.name]
+        mean, half = mean_and_half_width([one.final for one in best])
+        within = [at_time(one, cost["ms"], budget) for one in best]
+        agreed = {when: each[entry.name] for when, each in biases.items() if entry.name in each}
+        rows.append(
+            {
+                **{"name": entry.name, "k1": entry.chunk, "k2": entry.cut.k2, "steps": entry.steps},
+                **{"gradient": entry.road, "lr": rate, "mean": mean, "half_width": half},
+                "finals": [one.final for one in best],
+                "other_rates": {f"{r:g}": [one.final for one in each] for r, each in runs.items()},
+                **{"ms": cost["ms"], "mib": cost["mib"], "seconds_of_equal_time": budget},
+                **{"at_equal_time": statistics.fmean(within), "gradient_error": agreed},
+                "curves": [one.curve() for one in best],
+            }
+        )
+    return rows
+
+
+def saturates(rows: Sequence[Mapping[str, Any]], k1: int) -> int | None:
+    """The least k2 of the fixed-k1 rows from which no longer one is better beyond confidence."""
+    ours = [row for row in rows if row["gradient"] == "truncated" and row["k1"] == k1]
+    for row in sorted(ours, key=lambda row: row["k2"]):
+        longer = [other for other in ours if other["k2"] > row["k2"]]
+        if math.isfinite(row["mean"]) and not any(_better(other, row) for other in longer):
+            return row["k2"]
+    return None
+
+
+def _better(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether the intervals are apart, that of one seed being its point."""
+    halves = [0 if math.isnan(row["half_width"]) else row["half_width"] for row in (one, other)]
+    return one["mean"] + halves[0] < other["mean"] - halves[1]
+
+
+def table(problem: Problem, rows: Sequence[Mapping[str, Any]]) -> None:
+    """The rows on stderr; the gradient's error is that of W_hh."""
+    print(
+        f"\n{problem.measure}; chance {problem.chance:.4g}\n"
+        f"{'gradient':>12} {'lr':>8} {'mean':>9} {'± 95 %':>8} {'=time':>9} {'ms':>9} {'MiB':>8}"
+        f"   {'cosine':>7} {'ratio':>7} {'variance':>9} (early)   cosine   ratio variance (late)",
+        file=sys.stderr,
+    )
+    for row in rows:
+        errors = ""
+        for when in ("early", "late"):
+            found = row["gradient_error"].get(when, {}).get("looks_back")
+            if found:
+                told = (found["cosine"], found["norm_ratio"], found["variance"])
+                errors += "   {:7.3f} {:7.3f} {:9.3g}        ".format(*told)
+        print(
+            f"{row['name']:>12} {row['lr']:8.3g} {row['mean']:9.4g} {row['half_width']:8.2g} "
+            f"{row['at_equal_time']:9.4g} {row['ms']:9.3g} {row['mib']:8.3g}{errors.rstrip()}",
+            file=sys.stderr,
+        )
