@@ -178,6 +178,9 @@ def _text(config: "Config") -> Problem:
     corpus = language.read(config)
     from rnn_jax import scores, tasks
 
+    if config.lanes * config.k1 > (there := len(corpus.train.inputs)):
+        told = f"--lanes {config.lanes} --k1 {config.k1}: the training part has {there} steps"
+        raise BadInput(f"{told}; use --k1 {max(1, there // config.lanes)}, or a longer text")
     train = tasks.next_token(corpus, config.lanes, config.k1)
     build, spec = _named(config, "language_model", vocabulary=len(corpus.vocabulary))
     chance = scores.language(0.0, corpus)["baseline"]

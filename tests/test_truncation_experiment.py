@@ -1,0 +1,168 @@
+"""The truncation laboratory at toy size: its data, its grid, what it refuses."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from experiments import truncation
+from experiments.cutting.report import mean_and_half_width, saturates
+from experiments.cutting.sweep import chunked
+from rnn_jax import fit
+from rnn_jax.data import synthetic
+from rnn_jax.errors import BadInput
+from rnn_jax.tasks import Batch, Task
+
+TOY = "--lag 3 --every 4 --symbols 3 --k1 8 --lengths 4 8 --hidden 4 --lanes 2 --steps 4"
+TOY += " --seeds 1 --samples 2 --eval-every 2 --log-every 2"
+
+pytestmark = pytest.mark.usefixtures("one_compilation_of_each_program")
+
+
+def test_the_sum_of_the_two_marked_numbers_is_asked():
+    xs, answers = synthetic.adding(synthetic.generator(1, 2), 50, 11)
+    numbers, marks = xs[..., 0], xs[..., 1]
+    assert xs.shape == (50, 11, 2) and xs.dtype == np.float32
+    assert (marks[:, :5].sum(1) == 1).all() and (marks[:, 5:].sum(1) == 1).all()
+    for row, mark, answer in zip(numbers, marks, answers, strict=True):
+        assert answer == pytest.approx(
+            sum(n for n, m in zip(row, mark, strict=True) if m), abs=1e-6
+        )
+
+
+def test_the_symbols_are_asked_again_after_the_cue():
+    tokens, answers = synthetic.copying(synthetic.generator(1, 2), 5, 4, 3, 6)
+    assert tokens.shape == answers.shape == (5, 12)
+    for told, asked in zip(tokens, answers, strict=True):
+        assert list(told[3:]) == [0] * 5 + [5] + [0] * 3 and set(told[:3]) <= {1, 2, 3, 4}
+        assert list(asked) == [0] * 9 + list(told[:3])
+        # From the last symbol to the cue, and from a symbol to its answer.
+        assert list(told).index(5) - 2 == 6 and 12 - 3 == 6 + 3
+
+
+@pytest.mark.parametrize(("length", "every"), [(4, 1), (4, 3), (10, 5)])
+def test_the_answer_is_the_input_lag_steps_before_across_chunks(length, every):
+    lag, lanes = 7, 6
+    chunks = [synthetic.recall(3, p, lanes, length, 5, lag, every) for p in range(5)]
+    tokens, answers, asked = (np.concatenate(part, axis=1) for part in zip(*chunks, strict=True))
+    assert (answers[:, lag:] == tokens[:, :-lag]).all() and not answers[:, :lag].any()
+    assert (asked == (answers > 0)).all()
+    for lane in tokens:
+        assert set(np.diff(np.flatnonzero(lane))) == {every}
+    again = synthetic.recall(3, 2, lanes, length, 5, lag, every)
+    assert (again[0] == chunks[2][0]).all()
+    other = synthetic.recall(3, 2, lanes, length, 5, lag, every, held_out=True)
+    assert (other[0] != chunks[2][0]).any()
+
+
+def test_a_task_in_shorter_chunks_has_the_same_steps_in_order():
+    def batch(position):
+        steps = np.arange(12).reshape(2, 6) + 100 * position
+        return Batch(steps, steps, fresh=np.full(2, position == 0))
+
+    task = chunked(Task(batch, lambda: (), None, 2, 7, 12), 2, 6)
+    parts = [task.batch(p) for p in range(6)]
+    assert (np.concatenate([p.inputs for p in parts[3:]], 1) == batch(1).inputs).all()
+    assert [part.fresh.any() for part in parts] == [True] + [False] * 5
+    assert (task.chunks, task.tokens) == (21, 4)
+
+
+def test_confidence_and_saturation_by_hand():
+    mean, half = mean_and_half_width([1.0, 2.0, 3.0])
+    assert mean == 2 and half == pytest.approx(4.303 / 3**0.5)
+    assert math.isnan(mean_and_half_width([1.0])[1])
+    means = {1: 3.0, 2: 1.0, 4: 1.05, 8: 0.95}
+    rows = [
+        {"k1": 8, "k2": k, "gradient": "truncated", "mean": m, "half_width": 0.1}
+        for k, m in means.items()
+    ]
+    assert saturates(rows, 8) == 2
+    assert saturates([rows[0] | {"mean": math.inf}], 8) is None
+
+
+def table(folder):
+    """What came of it but the timings and what follows from them."""
+    rows = json.loads((folder / "truncation.json").read_text())["rows"]
+    timings = ("ms", "at_equal_time", "seconds_of_equal_time")
+    return [{k: v for k, v in row.items() if k not in timings} for row in rows]
+
+
+def test_a_grid_goes_on_where_it_was_stopped_and_may_grow(tmp_path, monkeypatch, capsys):
+    argv = [*TOY.split(), "--common"]
+    assert truncation.main([*argv, "--out", str(tmp_path / "a")]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["experiment"] == "truncation" and math.isfinite(result["value"])
+    begun = [path.parent for path in sorted((tmp_path / "a").glob("*/run.json"))]
+    assert [path.name for path in begun] == [
+        *("k1=k2=4-lr=0.01-0", "k2=4-lr=0.01-0", "k2=8-lr=0.01-0"),
+    ]
+    rows = {row["name"]: row for row in table(tmp_path / "a")}
+    assert rows["k1=k2=4"]["steps"] == 8 and rows["k2=4"]["steps"] == 4
+    errors = rows["k2=4"]["gradient_error"]["early"]
+    assert set(errors) >= {"all", "looks_back", "layers/0/W_hh", "out/W_hy"}
+    assert (tmp_path / "a" / "truncation.png").stat().st_size > 10_000
+
+    real, count = fit.fit, iter(range(2))
+
+    def stopped(*args, **options):
+        if next(count, None) is None:
+            raise KeyboardInterrupt
+        return real(*args, **options)
+
+    monkeypatch.setattr(fit, "fit", stopped)
+    assert truncation.main([*argv, "--out", str(tmp_path / "b")]) == 130
+    monkeypatch.setattr(fit, "fit", real)
+    done = {
+        path: path.stat().st_mtime_ns for path in (tmp_path / "b").glob("*/checkpoints/*/record")
+    }
+    assert len({path.parents[2] for path in done}) == 2
+    assert truncation.main([*argv, "--out", str(tmp_path / "b")]) == 0
+    assert table(tmp_path / "a") == table(tmp_path / "b")
+    assert all(path.stat().st_mtime_ns == time for path, time in done.items())
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "--task adding --estimators artbp --mean-length 2 --lengths 4",
+        "--task balance --lanes 1 --estimators rtrl uoro --lengths 4",
+    ],
+)
+def test_other_tasks_and_roads_train_in_the_same_grid(flags, tmp_path, capsys):
+    argv = [*TOY.replace("--lengths 4 8", "").split(), *flags.split(), "--steps", "2"]
+    assert truncation.main([*argv, "--out", str(tmp_path / "a")]) == 0
+    names = {row["name"] for row in table(tmp_path / "a")}
+    assert names >= set(flags.split()) & {"rtrl", "uoro", "artbp"}
+
+
+BAD = {
+    "--lengths 3": "neither divides the other; the nearest k2 is 2",
+    "--lengths 4 --edge burn-in": "--burn 0",
+    "--lengths 4 --estimators artbp --grain 3": "grain that divides k1",
+    "--lengths 4 --estimators rtrl --memory 1 --hidden 64": "rtrl needs 19 MiB",
+    "--lengths 4 --cell gruu": "no cell 'gruu'",
+    "--lengths 4 --rates 0": "--rates 0.0: must be above 0",
+    "--task balance --lengths 4": "--lanes 1, not 2",
+    "--task copy --lengths 4": "takes 21 steps",
+    "--task text --corpus no-such-book.txt --lengths 4": "does not exist",
+}
+
+
+@pytest.mark.parametrize("flags", BAD)
+def test_what_cannot_be_a_grid_is_one_line_and_nothing_is_written(flags, tmp_path, capsys):
+    argv = "--lag 3 --every 4 --symbols 3 --k1 8 --hidden 4 --lanes 2 --steps 4".split()
+    assert truncation.main([*argv, *flags.split(), "--out", str(tmp_path / "a")]) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and BAD[flags] in errors[0]
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_chunk_longer_than_the_text_and_a_grid_of_nothing_are_refused(tmp_path, capsys):
+    (tmp_path / "book.txt").write_text("to be or not to be " * 9)
+    argv = ["--task", "text", "--corpus", str(tmp_path / "book.txt"), "--k1", "512"]
+    assert truncation.main([*argv, "--lengths", "512", "--out", str(tmp_path / "a")]) == 2
+    assert "the training part has 152 steps; use --k1 9" in capsys.readouterr().err
+    assert not (tmp_path / "a").exists()
+    with pytest.raises(BadInput, match="the grid has no cell"):
+        truncation.check(truncation.Config(lengths=(), out=str(tmp_path / "b")))
