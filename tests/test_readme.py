@@ -34,6 +34,8 @@ TOY = {
     "graphs": "--steps-in-time 2 --chunk 1",
     "ablate": "--seeds 1 --base valid=0.001 steps=2 hidden=6 embed=4 bptt=5 lanes=4"
     " sample_length=5",
+    "truncation": "--lag 3 --every 4 --k1 8 --lengths 4 --hidden 4 --lanes 2 --steps 1 --seeds 1"
+    " --samples 2 --valid 0.001",
     "throughput": "--only layer --cells tanh --peers scan --turns 2",
 }
 NO_FOLDER = ("sample", "")  # tools, which write no run of their own
