@@ -18,7 +18,7 @@ FLOORS = (
     {"errors", "affine", "plain", "native", "ordered", "link"},
     {"tables"},
     {"rendezvous", "cells", "layers", "losses", "plots", "digest", "progress", "data", "graphs"},
-    {"bptt", "scores", "initial"},
+    {"bptt", "scores", "initial", "vision"},
     {"unroll", "windows", "ngrams", "byhand"},
     {"tasks"},
     {"models"},

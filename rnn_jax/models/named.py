@@ -4,40 +4,17 @@ from collections.abc import Callable
 
 import jax
 
-from rnn_jax.cells import build, embedded, one_hot
+from rnn_jax.cells import build
 from rnn_jax.errors import BadInput
 from rnn_jax.layers import dense
+from rnn_jax.models.captions import caption_model
 from rnn_jax.models.core import Model, recurrent, stack
+from rnn_jax.models.frames import frame_model
+from rnn_jax.models.language import language_model
 from rnn_jax.models.sentences import sentence_model
 from rnn_jax.models.translator import translator
 from rnn_jax.models.words import word_model
 from rnn_jax.windows import perceptron, window
-
-
-def language_model(
-    vocabulary: int,
-    cell: str = "lstm",
-    hidden: int = 128,
-    layers: int = 2,
-    embed: int = 0,
-    dropout: float = 0.0,
-    locked: bool = False,
-    residual: bool = False,
-    segment: int = 0,
-    fast: bool | None = None,
-) -> Model:
-    """Tokens [T, B] to logits [T, B, V] of the next token.
-
-    cell: a name or "module:constructor" (`cells.constructor`); embed: the size of an embedding, or
-    0 for one-hot input (a lookup either way); dropout: between layers and before the read-out;
-    locked: one mask for all steps; segment, fast: as in `unroll`, segment 0 for none.
-    """
-    first = build(cell, embed or vocabulary, hidden)
-    first = embedded(first, vocabulary, embed) if embed else one_hot(first, vocabulary)
-    above = [build(cell, hidden, hidden) for _ in range(layers - 1)]
-    dropped = {"dropout_rate": dropout, "locked": locked}
-    body = stack(*(first, *above), **dropped, residual=residual, segment=segment or None, fast=fast)
-    return recurrent(body, dense(hidden, vocabulary), **dropped)
 
 
 def window_model(
@@ -69,6 +46,8 @@ def vector_model(
 
 
 BUILDERS: dict[str, Callable[..., Model]] = {
+    "caption_model": caption_model,
+    "frame_model": frame_model,
     "language_model": language_model,
     "sentence_model": sentence_model,
     "translator": translator,

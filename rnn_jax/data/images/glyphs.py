@@ -36,9 +36,7 @@ def glyph(
     of the ink into the middle. Sideways the ink is always in the middle. BadInput where the font
     lacks the character.
     """
-    opened = _open(font)
-    if len(character) != 1 or ord(character) not in opened.get_charmap():
-        raise BadInput(f"{font} has no glyph for {character!r}; choose another font or character")
+    opened = _having(character, font)
     opened.set_size(em * size, 72)
     bearing = opened.load_char(ord(character)).horiBearingY / 64
     opened.set_text(character)
@@ -50,6 +48,31 @@ def glyph(
     picture = np.zeros((size, size), np.float32)
     _place(picture, ink, top, (size - ink.shape[1]) // 2)
     return picture
+
+
+def outline(character: str, font: str = FONTS[0]) -> bytes:
+    """What two characters of a font have in common if they look alike: their curves.
+
+    BadInput where the font lacks the character.
+    """
+    opened = _having(character, font)
+    opened.set_size(64, 72)
+    opened.set_text(character)
+    points, codes = opened.get_path()
+    return np.asarray(points).tobytes() + np.asarray(codes).tobytes()
+
+
+def _having(character: str, font: str) -> Any:
+    """The font, opened; BadInput where it lacks the character."""
+    opened = _open(font)
+    if len(character) != 1 or ord(character) not in _codes(font):
+        raise BadInput(f"{font} has no glyph for {character!r}; choose another font or character")
+    return opened
+
+
+@cache
+def _codes(font: str) -> frozenset[int]:
+    return frozenset(_open(font).get_charmap())
 
 
 @cache

@@ -1,0 +1,146 @@
+"""What does a picture show? One to many: a CNN makes h_0, an RNN writes the words.
+
+    python -m experiments.captioning                                  glyphs, 10 minutes
+    python -m experiments.captioning --data hub:jxie/flickr8k --size 64
+
+By default the pictures are the letters of Matplotlib's own font, DejaVu, and the words what Unicode
+calls them: "latin small letter c with caron". Held out are combinations: a tenth of the letters
+"with" something, every word of whose names is seen with others in training and whose picture never
+is, in no font. Letters of one outline (Latin A, Cyrillic A) are one picture with several right
+names; names with a word that fewer than five letters have are left out. --data takes a data set
+with a column of pictures and columns of captions. The JSON line's value is the share of held-out
+pictures whose name beam search gets wrong; what the same network says of pictures it has learned
+from is beside it, and BLEU where sacrebleu is installed. The baseline, 1, is the name of any
+picture seen in training: it is never right. Writes, besides a run's files, captions.png. Measured
+figures are in experiments/results/drawings_captioning.json.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from experiments import captions, cli, standalone
+from experiments.cli.files import save
+
+DRAWN = 36  # pictures of the contact sheet
+QUICK = {"scripts": ("latin",), "size": 24, "features": (16, 32), "hidden": 96, "seen": 96,
+         "steps": 400, "eval_every": 200, "save_every": 200}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(standalone.StandaloneSettings):
+    """Defaults: the glyphs."""
+
+    RANGES: ClassVar[Mapping[str, str]] = {
+        **{"embed": "[1, inf)", "seen": "[1, inf)", "size": "[8, 1024]", "beams": "[1, 100]"},
+        **{"least": "[1, inf)", "longest": "[1, inf)"},
+    }
+
+    steps: int = 4000
+    """updates in total; a resumed run goes on up to here"""
+    lr: float = 1e-3
+    """learning rate"""
+    cell: str = "gru"
+    """the recurrent cell: a name, or module:constructor"""
+    hidden: int = 256
+    """width H of the writer"""
+    dropout: float = 0.2
+    """share of the activations dropped"""
+    average: float = 0.998
+    """evaluate and keep a moving average of the weights with this decay; 0 is off"""
+    eval_every: int = 500
+    """steps between two evaluations"""
+    save_every: int = 500
+    """steps between two checkpoints"""
+    scripts: tuple[str, ...] = ("latin", "cyrillic")
+    """whose letters: first words of Unicode names"""
+    size: int = 40
+    """pixels of a picture, each way"""
+    features: tuple[int, ...] = (16, 32, 64)
+    """of the CNN's layers, each of which halves the picture"""
+    seen: int = 256
+    """size of what the CNN says of a picture"""
+    embed: int = 64
+    """size of the words' embedding"""
+    least: int = 5
+    """times a word of --data has to come in training, else it is left out"""
+    longest: int = 40
+    """words after which a caption of --data is cut off"""
+    image: str = "image"
+    """the column of --data that has the pictures"""
+    captions: tuple[str, ...] = ("caption", *(f"caption_{i}" for i in range(5)))
+    """the columns of --data that have captions; those that are there"""
+    beams: int = 4
+    """captions kept by beam search"""
+
+
+def model_spec(config: Config, data: captions.Data) -> dict[str, Any]:
+    """What `models.from_spec` builds the network from."""
+    names = ("cell", "hidden", "layers", "embed", "features", "seen", "dropout")
+    arguments = {name: getattr(config, name) for name in names}
+    arguments |= {"shape": data.shape, "vocabulary": len(data.vocabulary)}
+    return {"builder": "caption_model", "arguments": arguments}
+
+
+def shower(config: Config, data: captions.Data) -> Callable[[int, Any], tuple[str, str]]:
+    """``(step, weights) -> (header, text)``: the same few held-out pictures at every stage."""
+    import numpy as np
+
+    from rnn_jax import models
+
+    model = models.from_spec(model_spec(config, data), trust=True)
+    rows = np.arange(min(6, len(data.valid.captions)))
+
+    def show(step: int, weights: Any) -> tuple[str, str]:
+        said = captions.written(model, weights, data, data.valid, rows, config.beams)
+        right = [" / ".join(map(" ".join, data.valid.captions[row])) for row in rows]
+        lines = [f"{' '.join(s)}  (is {r})" for s, r in zip(said, right, strict=True)]
+        return ("at first" if step == 0 else f"after {step} steps"), "\n".join(lines)
+
+    return show
+
+
+def scores(config: Config, data: captions.Data, trained: standalone.Trained) -> dict[str, Any]:
+    """Of the held-out pictures, and of as many that were learned from, by the best weights."""
+    import numpy as np
+
+    told: dict[str, Any] = {}
+    for name, part in (("held_out", data.valid), ("learned", data.train)):
+        rows = np.arange(min(len(part.captions), 500 if name == "held_out" else 100))
+        right = [part.captions[row] for row in rows]
+        said = captions.written(trained.model, trained.params, data, part, rows, config.beams)
+        exact = [words in names for words, names in zip(said, right, strict=True)]
+        told |= {f"exact_{name}": float(np.mean(exact)), f"bleu_{name}": captions.bleu(said, right)}
+        if name == "held_out":
+            shown = part.pictures(rows[:DRAWN], None)
+            title = f"Held out: {np.mean(exact):.1%} of {len(rows)} exactly right"
+            sheet = captions.contact_sheet(shown, said[:DRAWN], right, title)
+            save(config.out, {"captions.png": sheet})
+    return told
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Train, caption, draw."""
+    data = captions.read(config)
+    task, spec = captions.make_task(config, data), model_spec(config, data)
+    trained = standalone.train(
+        *("captioning", config, task, spec, data.record),
+        **{"vocabulary": data.vocabulary.to_json(), "show": shower(config, data), "unit": "words"},
+    )
+    found = scores(config, data, trained)
+    told = {
+        "metric": "share of held-out pictures captioned wrongly",
+        **{"value": 1 - found["exact_held_out"], "baseline": 1.0, "better": "lower"},
+    }
+    return {**told, **found, **trained.result(Path(config.out))}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line."""
+    return cli.main(__file__, Config, run, QUICK, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

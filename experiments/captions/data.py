@@ -1,0 +1,195 @@
+"""The pictures of the experiment and their captions: named glyphs, or a user's table."""
+
+import io
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rnn_jax.errors import BadInput
+
+if TYPE_CHECKING:  # JAX is imported inside the functions, so that --help answers at once
+    import numpy as np
+
+    from experiments.captioning import Config
+    from rnn_jax.data.text import Vocabulary
+    from rnn_jax.tasks import Batch, Task
+
+BEGIN, END = 0, 1  # tokens: the unknown one, which is never written, is what a caption begins with
+_VALID_LANES = 50
+
+
+class Captioned(NamedTuple):
+    """captions: of each picture all that are right, as words; pictures: ``(rows, rng) ->`` uint8
+    [B, S, S] or [B, S, S, 3], bent at random by an rng; name: where they come from.
+    """
+
+    name: str
+    captions: list[list[list[str]]]
+    pictures: Callable[[Any, Any], "np.ndarray"]
+
+
+class Data(NamedTuple):
+    """The pictures by part, their vocabulary, the tokens of the longest caption, its end too."""
+
+    train: Captioned
+    valid: Captioned
+    vocabulary: "Vocabulary"
+    longest: int
+    shape: tuple[int, ...]
+    record: dict[str, Any]
+
+    def tokens(self, caption: Sequence[str]) -> "np.ndarray":
+        """A caption's tokens, without an end."""
+        return self.vocabulary.number_words([f" {word}" for word in caption])
+
+    def words(self, tokens: Any) -> list[str]:
+        """The words of tokens, up to the end."""
+        return self.vocabulary.decode(tokens).partition("\n")[0].split()
+
+
+def read(config: "Config") -> Data:
+    """The pictures, checked; a line about them on stderr."""
+    from rnn_jax.data import tables
+    from rnn_jax.data.synthetic import generator
+    from rnn_jax.data.text.vocabulary import UNKNOWN, Vocabulary
+
+    rng = generator(config.seed, 0, held_out=True)
+    train, valid = (_table if config.data else _glyphs)(config, rng)
+    counts = Counter(w for captions in train.captions for one in captions for w in one)
+    known = sorted(w for w, n in counts.items() if n >= config.least)
+    vocabulary = Vocabulary((UNKNOWN, "\n", *(f" {w}" for w in known)), "words", BEGIN)
+    kept = {*known}
+    train, valid = (
+        part._replace(captions=[[[w for w in c if w in kept] for c in each] for each in captions])
+        for part, captions in ((train, train.captions), (valid, valid.captions))
+    )
+    longest = 1 + max(len(one) for captions in train.captions for one in captions)
+    shape = train.pictures([0], None).shape[1:]
+    sizes = {"train": len(train.captions), "valid": len(valid.captions)}
+    digest = tables.digest(*train.captions, *valid.captions)
+    data = Data(train, valid, vocabulary, min(longest, config.longest + 1), shape,
+                {"description": train.name, **sizes, "digest": digest})  # fmt: skip
+    told = f"{train.name}: {sizes['train']:,} pictures to learn, {sizes['valid']:,} held out"
+    print(f"{told}; {len(vocabulary):,} words", file=sys.stderr)
+    return data
+
+
+def _glyphs(config: "Config", rng: "np.random.Generator") -> tuple[Captioned, Captioned]:
+    import numpy as np
+
+    from rnn_jax.data import images
+    from rnn_jax.data.named_glyphs import named_glyphs
+
+    made = named_glyphs(config.scripts, config.size, config.valid, rng)
+    bend = images.Warp(shift=config.size / 24, turn=4, grow=0.05, slant=0.06, bend=0.4)
+    parts = []
+    for rows in (np.flatnonzero(~made.held_out), np.flatnonzero(made.held_out)):
+
+        def pictures(chosen: Any, rng: Any, rows: Any = rows) -> "np.ndarray":
+            glyphs = rows[chosen]
+            if rng is None:
+                return made.pictures[glyphs, 0]
+            there = made.there[glyphs] * rng.random((len(glyphs), made.there.shape[1]))
+            plain = made.pictures[glyphs, there.argmax(1)].astype(np.float32)
+            return np.clip(images.warped(rng, plain, bend), 0, 255).astype(np.uint8)
+
+        names = [made.names[row] for row in rows]
+        parts.append(Captioned(f"glyphs of DejaVu, {', '.join(config.scripts)}", names, pictures))
+    return parts[0], parts[1]
+
+
+def _table(config: "Config", rng: "np.random.Generator") -> tuple[Captioned, Captioned]:
+    import numpy as np
+
+    train = _pictured(config, config.data, "--data")
+    if config.valid_data:
+        return train, _pictured(config, config.valid_data, "--valid-data")
+    rows = rng.permutation(len(train.captions))
+    cut = max(1, int(config.valid * len(rows)))
+    if cut == len(rows):
+        raise BadInput(f"{config.data} has one picture: give others as --valid-data")
+    return _taken(train, np.sort(rows[cut:])), _taken(train, np.sort(rows[:cut]))
+
+
+def _taken(part: Captioned, rows: "np.ndarray") -> Captioned:
+    captions = [part.captions[row] for row in rows]
+    return Captioned(part.name, captions, lambda chosen, rng: part.pictures(rows[chosen], rng))
+
+
+def _pictured(config: "Config", entry: str, flag: str) -> Captioned:
+    """Pictures of any size and mode, brought to [S, S, 3]; their captions in small letters."""
+    import numpy as np
+
+    from rnn_jax.data.tables import read_table
+
+    table = read_table(entry, flag)
+    there = [name for name in config.captions if name in table.columns]
+    columns = [table.column((name,), "--captions") for name in there or config.captions[:1]]
+    captions, pixels = [], []
+    for row, image in enumerate(table.column((config.image,), "--image"), start=1):
+        pixels.append(_pixels(image, config.size, f"{entry}, row {row}"))
+        texts = [column[row - 1] or "" for column in columns]
+        cut = [re.findall(r"\w+(?:['’]\w+)*", text.lower())[: config.longest] for text in texts]
+        captions.append([words for words in cut if words])
+        if not captions[-1]:
+            raise BadInput(f"{entry}, row {row} has no caption: leave out the row")
+    stacked = np.stack(pixels)
+    return Captioned(entry, captions, lambda rows, rng: stacked[np.asarray(rows)])
+
+
+def _pixels(image: Any, size: int, place: str) -> "np.ndarray":
+    """uint8 [S, S, 3] of a PIL picture, or of a file's bytes or {"bytes": …}."""
+    import numpy as np
+    from PIL import Image
+
+    try:
+        if isinstance(image, dict):
+            image = image["bytes"]
+        if isinstance(image, bytes):
+            image = Image.open(io.BytesIO(image))
+        return np.asarray(image.convert("RGB").resize((size, size)))
+    except Exception as error:  # PIL and its readers raise many kinds
+        reason = " ".join(str(error).split())[:100] or type(error).__name__
+        told = f"{place}: the picture cannot be read ({reason})"
+        raise BadInput(f"{told}: mend it, or leave out the row") from None
+
+
+def make_task(config: "Config", data: Data) -> "Task":
+    """Every position draws pictures, one of each's captions, and how they are bent."""
+    import numpy as np
+
+    from rnn_jax import tasks
+    from rnn_jax.data.synthetic import generator
+    from rnn_jax.losses import cross_entropy
+
+    def batch(part: Captioned, rows: Any, rng: Any, count: int) -> "Batch":
+        tokens = np.full((count, data.longest + 1), END, np.int32)
+        mask = np.zeros((count, data.longest), bool)
+        tokens[:, 0] = BEGIN
+        for lane, row in enumerate(rows):
+            captions = part.captions[row]
+            chosen = captions[0 if rng is None else rng.integers(len(captions))]
+            said = data.tokens(chosen)[: data.longest - 1]
+            tokens[lane, 1 : 1 + len(said)], mask[lane, : 1 + len(said)] = said, True
+        filled = np.concatenate([rows, np.zeros(count - len(rows), int)])
+        pictures = part.pictures(filled, rng)
+        return tasks.Batch(tokens[:, :-1], tokens[:, 1:], mask=mask, context=pictures)
+
+    def train(position: int) -> "Batch":
+        rng = generator(config.seed, position)
+        rows = rng.integers(0, len(data.train.captions), config.lanes)
+        return batch(data.train, rows, rng, config.lanes)
+
+    def valid() -> Any:
+        for begin in range(0, len(data.valid.captions), _VALID_LANES):
+            rows = np.arange(begin, min(begin + _VALID_LANES, len(data.valid.captions)))
+            yield batch(data.valid, rows, None, _VALID_LANES)
+
+    def wrong(ys: Any, targets: Any) -> Any:
+        return (ys.argmax(-1) != targets).astype(ys.dtype)
+
+    chunks = max(1, len(data.train.captions) // config.lanes)
+    tokens = config.lanes * data.longest
+    return tasks.Task(train, valid, cross_entropy, config.lanes, chunks, tokens, wrong)

@@ -1,0 +1,57 @@
+"""Pictures to vectors and maps, by convolutions in Flax."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from rnn_jax.layers import Layer
+
+Array = jax.Array
+
+
+class Convolutions(nn.Module):
+    """Pictures [N, H, W, C] to a map [N, H / 2^n, W / 2^n, F]: n times 3 by 3, relu, pooled."""
+
+    features: Sequence[int]
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """The map."""
+        for count in self.features:
+            x = nn.relu(nn.Conv(count, (3, 3))(x))
+            x = nn.max_pool(x, (2, 2), (2, 2), padding="SAME")
+        return x
+
+
+class Summary(nn.Module):
+    """Pictures [N, H, W, C] to vectors [N, Y]: `Convolutions`, then one dense layer with relu."""
+
+    features: Sequence[int]
+    outputs: int
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """The vectors."""
+        x = Convolutions(self.features)(x)
+        return nn.relu(nn.Dense(self.outputs)(x.reshape(x.shape[0], -1)))
+
+
+def from_module(module: Any, shape: Sequence[int]) -> Layer:
+    """A Flax module on pictures as a `Layer` on any leading axes: [..., H, W] or [..., H, W, C].
+
+    shape: of one picture, (H, W) or (H, W, C). Pixels of uint8 are read as 0 to 1.
+    """
+    rank = len(shape)
+    one = (1, *shape) if rank == 3 else (1, *shape, 1)
+
+    def apply(w: Any, x: Array) -> Array:
+        leading = x.shape[: x.ndim - rank]
+        if x.dtype == jnp.uint8:
+            x = x.astype(jnp.float32) / 255
+        y = module.apply({"params": w}, x.reshape(-1, *one[1:]))
+        return y.reshape(*leading, *y.shape[1:])
+
+    return Layer(lambda key: module.init(key, jnp.zeros(one))["params"], apply)
