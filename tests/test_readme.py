@@ -27,6 +27,8 @@ TOY = {
     "parity": "--cells gru --seeds 1 --steps 2 --shallow 4 --test-length 30",
     "sums": "--cells gru --seeds 1 --steps 2 --test-length 30",
     "gradients": "--entrants gru --hidden 4 --steps 2 --lag 2 --length 5 --seen 2",
+    "video": "--steps 2 --hidden 4 --frame 3 --features 2 --lanes 4 --length 6 --ways causal",
+    "captioning": "--steps 2 --scripts cyrillic --size 12 --hidden 4 --features 2 --beams 1",
     "sentiment": "--steps 2 --hidden 4 --embed 4 --buckets 1 --cell tanh",
     "translation": "--least 1 --pairs 40 --steps 2 --hidden 6 --embed 4 --lanes 4 --beams 1"
     " --valid 0.2 --test 0.2 --buckets 1",

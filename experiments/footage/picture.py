@@ -38,7 +38,7 @@ def picture(answers: Answers, classes: Sequence[str], best_frame: float | None) 
                        textcoords="offset points", fontsize=8, color="0.4")  # fmt: skip
     below.set(xlabel="frames since the asked class changed", ylabel="share of right answers")
     below.set_ylim(-0.03, 1.03)
-    below.legend(frameon=False, loc="center right")
+    below.legend(frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
     below.spines[["top", "right"]].set_visible(False)
     return plots.png(figure)
 

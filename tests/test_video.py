@@ -1,0 +1,161 @@
+"""Labels for every frame: clips whose labels no frame has, users' sequences, one's own task."""
+
+import json
+import textwrap
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import video
+from rnn_jax import tasks
+from rnn_jax.data import clips
+from rnn_jax.data.frames import read_sequences
+from rnn_jax.data.images import Images
+from rnn_jax.models.frames import frame_model
+
+pytestmark = pytest.mark.usefixtures("one_compilation_of_each_program")
+
+T, B, X, H, C = 6, 3, 4, 5, 3
+
+
+def ten_digits():
+    """A picture a digit: one pixel bright, so that it can be read back."""
+    pixels = np.zeros((10, 8, 8), np.float32)
+    pixels[np.arange(10), 0, 0] = 5 + np.arange(10)
+    return Images(pixels, np.arange(10), tuple("0123456789"), {})
+
+
+def test_the_label_of_a_frame_is_the_digit_before_the_present_one():
+    made = clips.clips(ten_digits(), 20, 15, np.random.default_rng(0))
+    for digits, labels, frames in zip(made.digits, made.labels, made.frames, strict=True):
+        before, want = clips.NONE, []
+        for t, digit in enumerate(digits):
+            if t and digit != digits[t - 1]:
+                before = digits[t - 1]
+            want.append(before)
+        assert labels.tolist() == want
+        assert np.rint(frames.max((1, 2)) - 5).astype(int).tolist() == digits.tolist()
+
+
+def test_the_ceiling_is_what_the_best_rule_of_a_frame_reaches():
+    """The best answer to each digit that is seen, counted over many clips; place and time apart."""
+    made = clips.clips(ten_digits(), 1500, 12, np.random.default_rng(1))
+    table = np.zeros((10, clips.CLASSES))
+    np.add.at(table, (made.digits.ravel(), made.labels.ravel()), 1)
+    assert table.max(1).sum() / table.sum() == pytest.approx(clips.ceiling(12), abs=0.01)
+    first = (made.labels == clips.NONE).mean()
+    assert first == pytest.approx(4.5 / 12, abs=0.01) and clips.ceiling(12) == 4.5 / 12
+    rows = made.frames.max(3).argmax(2)  # where the digit is: as likely at one time as at another
+    for t in (0, 5, 11):
+        counts = np.bincount(rows[:, t], minlength=16)[:9] / len(rows)
+        np.testing.assert_allclose(counts, np.array([1, *[2] * 7, 1]) / 16, atol=0.035)
+
+
+@pytest.mark.parametrize(
+    ("way", "hears"), [("causal", [0, 1, 1, 1]), ("both", [1, 1, 1, 1]), ("frame", [0, 1, 0, 0])]
+)
+def test_each_way_hears_the_frames_that_it_says(way, hears, key):
+    """Which outputs change when the frame at t = 1 does."""
+    model = frame_model((X,), C, way=way, hidden=H, frame=X)
+    W, xs = model.init(key), np.random.default_rng(2).normal(size=(4, B, X)).astype(np.float32)
+    run = jax.jit(lambda xs: model.apply(W, model.start(W, B), xs)[1])
+    other = xs.copy()
+    other[1] += 1
+    changed = np.abs(np.asarray(run(xs) - run(other))).max((1, 2)) > 1e-6
+    assert changed.tolist() == [bool(h) for h in hears]
+
+
+def test_a_picture_of_bytes_is_read_as_zero_to_one(key):
+    model = frame_model((6, 5), C, way="frame", hidden=H, frame=X, features=(2,))
+    W = model.init(key)
+    xs = np.random.default_rng(3).integers(0, 256, (2, B, 6, 5)).astype(np.uint8)
+    _, ys = model.apply(W, model.start(W, B), xs)
+    _, same = model.apply(W, model.start(W, B), xs.astype(np.float32) / 255)
+    assert ys.shape == (2, B, C)
+    np.testing.assert_allclose(ys, same, atol=1e-6)
+
+
+def csv(count=12, seed=0):
+    """Sequences of three to six steps; the label is the sign of the step before's first number."""
+    rng, lines = np.random.default_rng(seed), ["sequence,a,b,label"]
+    for i in range(count):
+        before = 1.0
+        for _ in range(rng.integers(3, 7)):
+            a, b = rng.choice([-1.0, 1.0]), rng.normal()
+            lines.append(f"s{i},{a},{b:.3f},{'up' if before > 0 else 'down'}")
+            before = a
+    return "\n".join(lines) + "\n"
+
+
+def test_a_table_and_arrays_are_the_same_sequences(tmp_path):
+    (tmp_path / "a.csv").write_text(csv())
+    columns = ("--data", "sequence", "label", ())
+    table = read_sequences(str(tmp_path / "a.csv"), *columns)
+    lengths, truth = table.lengths(), table.truth(["down", "up"])
+    features = np.full((12, 6, 2), 9.0)
+    labels = np.full((12, 6), -1)
+    for i, n in enumerate(lengths):
+        features[i, :n], labels[i, :n] = table.inputs[i], truth[i]
+    np.savez(tmp_path / "a.npz", features=features, labels=labels)
+    arrays = read_sequences(str(tmp_path / "a.npz"), *columns)
+    assert arrays.lengths().tolist() == lengths.tolist() and arrays.classes() == ["0", "1"]
+    for one, other in zip(table.inputs, arrays.inputs, strict=True):
+        np.testing.assert_array_equal(one, other)
+    chosen = read_sequences(str(tmp_path / "a.csv"), "--data", "sequence", "label", ("b",))
+    np.testing.assert_array_equal(chosen.inputs[3], table.inputs[3][:, 1:])
+
+
+SMALL = ("--hidden", "4", "--frame", "3", "--lanes", "4", "--buckets", "1", "--sequence")
+
+
+def train(capsys, path, *flags):
+    assert video.main([*SMALL, "sequence", "--data", str(path), "--ways", "causal", *flags]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_run_on_a_table_draws_and_resumes_in_the_same_bits(capsys, tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text(csv())
+    straight = train(capsys, path, "--steps", "4", "--out", str(tmp_path / "a"))
+    assert (tmp_path / "a" / "video.png").read_bytes().startswith(b"\x89PNG")
+    train(capsys, path, "--steps", "2", "--out", str(tmp_path / "b"))
+    resumed = train(capsys, path, "--steps", "4", "--out", str(tmp_path / "b"))
+    assert resumed["digest"] == straight["digest"]
+    assert straight["value"] == pytest.approx(1 - straight["accuracy"]["causal"])
+
+
+REFUSED = {  # the file, flags, part of the line
+    "no number": ("sequence,a,label\ns,1,x\ns,oops,y\n", [], "row 2: a is 'oops'"),
+    "one class": ("sequence,a,label\ns,1,x\nr,2,x\n", [], "one class"),
+    "one sequence": ("sequence,a,label\ns,1,x\ns,2,y\n", [], "--valid-data"),
+    "no such column": ("clip,a,label\ns,1,x\n", [], "choose --sequence from clip, a, label"),
+    "no features": ("sequence,label\ns,x\nr,y\n", [], "add the features"),
+    "another way": (csv(), ["--ways", "causal", "sideways"], "--ways sideways"),
+    "no arrays": (None, ["--data", "no.npz"], "does not exist"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_sequences_that_cannot_be_used_are_one_line(case, capsys, tmp_path):
+    content, flags, part = REFUSED[case]
+    path = tmp_path / "mine.csv"
+    path.write_text(content or csv())
+    argv = [*SMALL, "sequence", "--data", str(path), "--out", str(tmp_path / "run"), *flags]
+    assert video.main(argv) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and part in err.splitlines()[-1] and err.count("error:") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_task_of_ones_own_is_under_30_lines_from_file_to_model(tmp_path, monkeypatch):
+    """The code in the docstring of rnn_jax.tasks, as it stands there."""
+    text = tasks.__doc__
+    code = textwrap.dedent("    " + text[text.index("import dataclasses") :])
+    assert len([line for line in code.splitlines() if line.strip()]) < 30
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.csv").write_text(csv(24))
+    names: dict = {}
+    exec(code, names)
+    losses = [row["valid"] for row in names["opened"].metrics if "valid" in row]
+    assert losses[-1] < 0.3 < 0.69, "the label before is remembered"
