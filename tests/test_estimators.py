@@ -10,6 +10,7 @@ import pytest
 from rnn_jax import cells, layers
 from rnn_jax.errors import BadInput
 from rnn_jax.estimators import agreement, balance, choose, gradients, needed_bytes
+from rnn_jax.evaluate import make_evaluate
 from rnn_jax.losses import cross_entropy
 from rnn_jax.models import recurrent, stack, vector_model, window_model
 from rnn_jax.objective import summed_loss
@@ -146,6 +147,7 @@ def test_near_effects_of_the_balanced_parameter_have_the_wrong_sign():
     solved = jax.tree.map(lambda a: a - 1 / 6, params)
     _, ys = base.apply(solved, carry, np.zeros((300, 1, 1)))
     assert float(ys[-1, 0, 0]) == pytest.approx(1, abs=1e-12)
+    assert make_evaluate(base, task)(solved).loss < 1e-20
 
 
 def test_agreement_is_what_its_docstring_says():

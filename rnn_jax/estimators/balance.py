@@ -45,13 +45,14 @@ def balance_model(units: int = 23, positive: int = 10) -> Model:
 
 
 def balance_task(chunk: int) -> Task:
-    """One lane that never ends, asked for 1 at each step."""
+    """One lane that never ends, asked for 1 at each step; validation begins once it is at rest."""
     ones = np.ones((1, chunk, 1), np.float32)
 
     def batch(position: int) -> Batch:
         return Batch(0 * ones, ones, fresh=np.array([position == 0]))
 
-    valid = [Batch(np.zeros((1, 500, 1), np.float32), np.ones((1, 500, 1), np.float32))]
+    nothing, settled = np.zeros((1, 500, 1), np.float32), (np.arange(500) >= 250)[None]
+    valid = [Batch(nothing, nothing + 1, settled.astype(np.float32))]
     return Task(batch, lambda: valid, half_square, 1, 2**31, chunk)
 
 
