@@ -26,6 +26,7 @@ FLOORS = (
     {"train", "decode", "evaluate", "pace", "truncation"},
     {"run", "parallel", "distributed", "segments", "sparse", "drawings", "trouble", "estimators"},
     {"fit"},
+    {"together"},
 )
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 

@@ -4,8 +4,6 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from experiments.racing import charlm, training
@@ -14,6 +12,7 @@ from experiments.racing.contest import Entrant, Values, difference
 from experiments.racing.settings import Job, RaceSettings
 from experiments.racing.turns import median, race, rounded
 from rnn_jax import pace, tasks
+from rnn_jax.together import together
 
 SEEDS, SHAPES = 8, ((1, 64, 16, 8), (1, 64, 50, 32))  # layers, H, T, B
 _COUNT = 16  # steps in one dispatch
@@ -59,21 +58,17 @@ def _data(recipe: Any) -> tasks.Batch:
 
 def _together(recipes: list) -> Entrant:
     """All seeds in one program; the first axis of the state is the seed."""
-    recipe = recipes[0]
-    steps = jax.jit(jax.vmap(recipe.steps(), (0, None, None, 0)), donate_argnums=0)
-
-    def start() -> Any:
-        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *[r.start() for r in recipes])
-
-    state, keys = start(), jnp.stack([r.key() for r in recipes])
+    side = together(recipes, _COUNT)
+    state = side.start()
 
     def run() -> Any:
         nonlocal state
-        state, metrics = steps(state, _data(recipe), np.int32(_COUNT), keys)
+        state, metrics = side.advance(state, side.data(0, _COUNT), _COUNT)
         return np.asarray(metrics.loss)
 
     def values() -> Values:
-        return {"losses": np.asarray(steps(start(), _data(recipe), np.int32(_COUNT), keys)[1].loss)}
+        metrics = side.advance(side.start(), side.data(0, _COUNT), _COUNT)[1]
+        return {"losses": np.asarray(metrics.loss)}
 
     return Entrant(run, values)
 
