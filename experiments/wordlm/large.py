@@ -20,7 +20,7 @@ Entrant = Literal[
     *("nce", "classes", "adaptive"),
 ]
 
-_HELD_OUT = (20, 100)  # lanes and words of each that are scored
+_HELD_OUT = (20, 50)  # lanes and words of each that are scored
 _CHUNKS = 4096
 
 
