@@ -97,7 +97,7 @@ def recipe(config: LargeSettings, output: str, language: "Language") -> "Recipe"
 
     from rnn_jax import fit, losses, models
 
-    V, (loss, _, tied) = len(language.frequency), output.partition("-tied")
+    V, (loss, tied, _) = len(language.frequency), output.partition("-tied")
     net = models.word_network(
         **{"vocabulary": V, "hidden": config.hidden, "layers": 1, "loss": loss},
         **{"tied": bool(tied), "samples": config.samples, "counts": language.frequency * _words(V)},
