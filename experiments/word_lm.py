@@ -31,11 +31,14 @@ QUICK = {
     "hidden": 64,
     "layers": 1,
     "epochs": 0,
-    "steps": 150,
-    "eval_every": 150,
-    "save_every": 150,
+    "steps": 400,
+    "eval_every": 400,
+    "save_every": 400,
     "valid": 0.01,
-    "average": 0.9,
+    "lr": 0.01,
+    "dropout": 0.1,
+    "embed_dropout": 0.0,
+    "weight_drop": 0.0,
 }
 
 CARRY = {

@@ -38,6 +38,34 @@ def embedding(vocabulary: int, size: int) -> Layer:
     return Layer(init, lambda w, tokens: lookup(w["R"], tokens))
 
 
+def spelled(outputs: int, letter: int = 16, width: int = 3) -> Layer:
+    """A word from its letters: ``y = max_t relu(c_{t}…c_{t+width-1} K + b) W`` (Kim et al. 2016).
+
+    Letters [..., L] integers in 0 … 256, 0 where there is none; -> [..., Y]. w: C [257, letter] the
+    letters' vectors, K [width letter, Y] and b_K [Y] what is looked for at every place, W_y [Y, Y].
+    """
+
+    def init(key: Array) -> Any:
+        k_C, k_K, k_W = jax.random.split(key, 3)
+        glorot = jax.nn.initializers.glorot_uniform()
+        C = jax.random.normal(k_C, (257, letter))
+        K = glorot(k_K, (width * letter, outputs))
+        return {"C": C, "K": K, "b_K": jnp.zeros(outputs), "W_y": glorot(k_W, (outputs, outputs))}
+
+    def apply(w: Any, letters: Array) -> Array:
+        # Each place sees the letters from it on; a word shorter than the width sees what is behind.
+        padding = [(0, 0)] * (letters.ndim - 1) + [(0, width - 1)]
+        c = lookup(w["C"], jnp.pad(letters, padding))
+        places = letters.shape[-1]
+        seen = jnp.concatenate([c[..., i : i + places, :] for i in range(width)], axis=-1)
+        found = jax.nn.relu(affine(seen, w["K"], w["b_K"]))
+        # At a place without a letter nothing is found, and no relu is below zero.
+        there = jnp.where((letters > 0)[..., None], found, 0).max(-2)
+        return affine(there, w["W_y"], None)
+
+    return Layer(init, apply)
+
+
 def dropout(keys: Array | None, x: Array, rate: float, *, locked: bool = False) -> Array:
     """x [T, B, H] with each entry zeroed with probability `rate` and the others over ``1 - rate``.
 

@@ -254,6 +254,8 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_used(capsys, text, tmp
         "gradients",
         "translation",
         "truncation",
+        "vocabularies",
+        "word_lm",
     ],
 )
 def test_quick_learns_in_under_a_minute(name, tmp_path):

@@ -38,6 +38,10 @@ TOY = {
     " sample_length=5",
     "truncation": "--lag 3 --every 4 --k1 8 --lengths 4 --hidden 4 --lanes 2 --steps 1 --seeds 1"
     " --samples 2 --valid 0.001",
+    "word_lm": "--vocabulary 8 --hidden 6 --layers 1 --bptt 5 --lanes 4 --epochs 0 --steps 2"
+    " --sample-length 5",
+    "vocabularies": "--sizes 300 --outputs sampled --hidden 6 --steps 2 --seconds 0.01 --lanes 2"
+    " --bptt 3",
     "throughput": "--only layer --cells tanh --peers scan --turns 2",
 }
 NO_FOLDER = ("sample", "")  # tools, which write no run of their own

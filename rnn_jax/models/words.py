@@ -9,6 +9,7 @@ import numpy as np
 
 from rnn_jax.cells import build
 from rnn_jax.errors import BadInput
+from rnn_jax.layers import Layer, spelled
 from rnn_jax.layers import dropout as drop
 from rnn_jax.losses import Asked, Output, named
 from rnn_jax.models.core import Model, lane_keys, stack
@@ -60,15 +61,20 @@ def word_network(
     init_scale: float = 0.0,
     samples: int = 0,
     counts: np.ndarray | None = None,
+    letters: bool = False,
 ) -> WordNetwork:
     """``x = R[w]``, layers, ``p(next word | h)``; W has R [V, E], "layers" and "out".
 
     embed: E, H if 0; dropout: between layers and before the output; embed_dropout: of x; locked:
     one mask for all steps. tied: the output's W_vh is R (Press and Wolf 2017; Inan et al. 2017),
     read by ``h P`` where E is not H. loss, samples, counts: as in `losses.named`. init_scale: draw
-    every weight from ±this, biases too (Zaremba et al. 2014); 0 takes each layer's own.
+    every weight from ±this, biases too (Zaremba et al. 2014); 0 takes each layer's own. letters:
+    words come as their letters [T, B, L] and x is made from these (`layers.spelled`), so that a
+    word outside the V has a vector too; R is what makes it.
     """
     sizes = _Sizes(vocabulary, hidden, embed or hidden, tied)
+    if tied and letters:
+        raise BadInput("a tied output needs a table of words: words made of letters have none")
     if tied and loss not in named.TABLED:
         raise BadInput(f"--tied needs a row for each word: use --loss {', '.join(named.TABLED)}")
     read = sizes.embed if tied else hidden
@@ -76,7 +82,10 @@ def word_network(
     cells = [build(cell, sizes.embed if i == 0 else hidden, hidden) for i in range(layers)]
     body = stack(*cells, dropout_rate=dropout, locked=locked)
 
-    def hear(W: dict, x: Array, keys: Array | None) -> Array:
+    made = spelled(sizes.embed) if letters else Layer(_table(sizes), take)
+
+    def hear(W: dict, xs: Array, keys: Array | None) -> Array:
+        x = made.apply(W["R"], xs)
         return drop(lane_keys(keys, _EMBEDDING), x, embed_dropout, locked=locked)
 
     def say(W: dict, h: Array, keys: Array | None) -> Asked:
@@ -84,7 +93,7 @@ def word_network(
         w = W["out"] | {"W_vh": W["R"]} if tied else W["out"]
         return Asked(h @ W["P"] if "P" in W else h, w, draw_key(keys))
 
-    init = _initial(sizes, body, output, init_scale)
+    init = _initial(sizes, made, body, output, init_scale)
     trained = _between(init, body, hear, say)
 
     def apply(W: dict, carry: Any, xs: Array, **steps: Any) -> tuple[Any, Array]:
@@ -100,7 +109,7 @@ def draw_key(keys: Array | None) -> Array | None:
 
 
 def _between(init: Callable, body: Model, hear: Callable, say: Callable) -> Model:
-    """``say(layers(hear(R[w])))``."""
+    """``say(layers(hear(words)))``."""
 
     def start(W: dict, lanes: int) -> Any:
         return body.start(W["layers"], lanes)
@@ -108,21 +117,24 @@ def _between(init: Callable, body: Model, hear: Callable, say: Callable) -> Mode
     def apply(
         W: dict, carry: Any, xs: Array, *, keys: Array | None = None, **steps: Any
     ) -> tuple[Any, Asked]:
-        x = hear(W, take(W["R"], xs), keys)
+        x = hear(W, xs, keys)
         carry, h = body.apply(W["layers"], carry, x, keys=keys, **steps)
         return carry, say(W, h, keys)
 
     return Model(init, start, apply)
 
 
+def _table(sizes: _Sizes) -> Callable[[Array], Array]:
+    scale, shape = 1 / sizes.embed**0.5, (sizes.vocabulary, sizes.embed)
+    return lambda key: jax.random.uniform(key, shape, minval=-scale, maxval=scale)
+
+
 def _initial(
-    sizes: _Sizes, body: Model, output: Output, init_scale: float
+    sizes: _Sizes, made: Layer, body: Model, output: Output, init_scale: float
 ) -> Callable[[Array], dict]:
     def init(key: Array) -> dict:
         k_R, k_body, k_out, k_P, k_all = jax.random.split(key, 5)
-        scale = 1 / sizes.embed**0.5
-        R = jax.random.uniform(k_R, (sizes.vocabulary, sizes.embed), minval=-scale, maxval=scale)
-        W = {"R": R, "layers": body.init(k_body), "out": output.init(k_out)}
+        W = {"R": made.init(k_R), "layers": body.init(k_body), "out": output.init(k_out)}
         if sizes.tied:
             del W["out"]["W_vh"]
             if sizes.embed != sizes.hidden:
