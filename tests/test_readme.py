@@ -40,6 +40,7 @@ TOY = {
     " --samples 2 --valid 0.001",
     "word_lm": "--vocabulary 8 --hidden 6 --layers 1 --bptt 5 --lanes 4 --epochs 0 --steps 2"
     " --sample-length 5",
+    "unknown": "--sizes 5 --hidden 6 --steps 2 --lanes 2 --bptt 3",
     "vocabularies": "--sizes 300 --outputs sampled --hidden 6 --steps 2 --seconds 0.01 --lanes 2"
     " --bptt 3",
     "throughput": "--only layer --cells tanh --peers scan --turns 2",

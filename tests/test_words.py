@@ -9,9 +9,9 @@ import numpy as np
 import optax
 import pytest
 
-from experiments import vocabularies, word_lm
-from experiments.wordlm import PRESETS, scoring
-from rnn_jax import losses, models, sparse, tasks, train
+from experiments import unknown, vocabularies, word_lm
+from experiments.wordlm import PRESETS, rare, scoring
+from rnn_jax import layers, losses, models, sparse, tasks, train
 from rnn_jax.data import synthetic, text
 from rnn_jax.errors import BadInput
 
@@ -291,3 +291,54 @@ def test_vocabularies_compares_outputs_by_exact_perplexity(capsys, tmp_path):
     assert 10 < full["known"] < full["after_steps"]["perplexity"] < 400
     saved = json.loads((tmp_path / "run" / "vocabularies.json").read_text())
     assert len(saved["rows"]) == 2
+
+
+def test_a_word_is_made_of_its_letters_whatever_the_room_for_them():
+    layer = layers.spelled(4, letter=3, width=2)
+    w = layer.init(jax.random.key(0))
+    letters = np.array([[5, 9, 2], [7, 0, 0]])
+    found = np.zeros((2, 4))
+    C, K = (np.asarray(w[name]) for name in ("C", "K"))
+    for word, there in ((0, 3), (1, 1)):
+        padded = [*letters[word][:there], 0]
+        for t in range(there):
+            seen = np.concatenate([C[padded[t]], C[padded[t + 1]]])
+            found[word] = np.maximum(found[word], seen @ K + np.asarray(w["b_K"]))
+    expected = found @ np.asarray(w["W_y"])
+    np.testing.assert_allclose(layer.apply(w, jnp.asarray(letters)), expected, atol=1e-5)
+    longer = jnp.asarray(np.pad(letters, [(0, 0), (0, 5)]))
+    np.testing.assert_allclose(layer.apply(w, longer), expected, atol=1e-5)
+
+
+def test_every_way_of_unknown_words_reads_the_same_text():
+    train_text, valid_text = "the cat sat. " * 20, "the élan sat. the cat ran."
+    texts = (train_text, valid_text)
+    unk, letters, as_bytes = (rare.way(name, texts, 5, 2, 3, 8) for name in rare.WAYS)
+    targets = {n: list(w.task.valid())[0] for n, w in (("unk", unk), ("letters", letters))}
+    np.testing.assert_array_equal(targets["unk"].targets, targets["letters"].targets)
+    assert targets["letters"].inputs.shape == (*targets["unk"].inputs.shape, 8)
+    spelled = targets["letters"].inputs[targets["letters"].weights > 0]
+    assert (spelled == [*(b + 1 for b in " élan".encode()), 0, 0]).all(-1).any()
+    # What nobody leaves out: all bytes of the text and its end, but for the first word.
+    one = text.PIECES["words"](valid_text)[0]
+    for way in (unk, letters, as_bytes):
+        steps = sum(batch.weights.sum() for batch in way.task.valid())
+        assert way.bytes * steps == pytest.approx(len(valid_text.encode()) + 1 - len(one))
+    assert as_bytes.unknown == 0 and as_bytes.outputs == 5 + 256 and as_bytes.words < 1
+    # Nats of nothing but spelling are charged alike per word and per byte.
+    scores = unk.scores(0.0)
+    assert scores["bits_per_byte"] * math.log(2) * unk.bytes == pytest.approx(
+        math.log(scores["perplexity_per_word_spelled"])
+    )
+
+
+def test_unknown_words_have_a_table(capsys, corpus, tmp_path):
+    argv = ["--corpus", corpus, "--sizes", "6", "--hidden", "8", "--steps", "3", "--lanes", "3"]
+    argv += ["--bptt", "4", "--longest", "5", "--out", str(tmp_path / "run")]
+    assert unknown.main(argv) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [row["way"] for row in rows] == list(rare.WAYS)
+    assert rows[0]["unknown_rate"] == rows[1]["unknown_rate"] > 0 == rows[2]["unknown_rate"]
+    assert rows[0]["targets_per_word"] == 1 < rows[2]["targets_per_word"]
+    assert unknown.main([*argv[:2], "--sizes", "900", "--out", str(tmp_path / "no")]) == 2
+    assert "--vocabulary 900" in capsys.readouterr().err

@@ -57,6 +57,7 @@ def way(name: str, texts: Any, size: int, lanes: int, chunk: int, longest: int) 
     from rnn_jax import tasks
     from rnn_jax.data import text
 
+    texts = [part if part.endswith(text.END) else part + text.END for part in texts]
     corpus = text.load_words((*texts, None), {}, size)
     if name == "bytes":
         return _bytes(corpus, texts, lanes, chunk)
@@ -87,8 +88,9 @@ def _bytes(corpus: "Corpus", texts: Any, lanes: int, chunk: int) -> Way:
 
     train, valid = (number(words(part)) for part in texts)
     task = tasks.next_token(dataclasses.replace(corpus, train=train, valid=valid), lanes, chunk)
-    count, steps = len(words(texts[1])), len(valid.targets)
-    return Way(task, size + 256, False, count / steps, len(texts[1].encode()) / steps, 0.0, 0.0)
+    asked, steps = words(texts[1])[1:], len(valid.targets)  # the first word is only read
+    sizes = (len(asked) / steps, len("".join(asked).encode()) / steps)
+    return Way(task, size + 256, False, *sizes, 0.0, 0.0)
 
 
 def _lettered(corpus: "Corpus", texts: Any, lanes: int, chunk: int, longest: int) -> "Task":
