@@ -81,20 +81,10 @@ def word_network(
     output = named.build(loss, vocabulary, read, samples=samples, counts=counts)
     cells = [build(cell, sizes.embed if i == 0 else hidden, hidden) for i in range(layers)]
     body = stack(*cells, dropout_rate=dropout, locked=locked)
-
     made = spelled(sizes.embed) if letters else Layer(_table(sizes), take)
 
-    def hear(W: dict, xs: Array, keys: Array | None) -> Array:
-        x = made.apply(W["R"], xs)
-        return drop(lane_keys(keys, _EMBEDDING), x, embed_dropout, locked=locked)
-
-    def say(W: dict, h: Array, keys: Array | None) -> Asked:
-        h = drop(lane_keys(keys, _READ_OUT), h, dropout, locked=locked)
-        w = W["out"] | {"W_vh": W["R"]} if tied else W["out"]
-        return Asked(h @ W["P"] if "P" in W else h, w, draw_key(keys))
-
     init = _initial(sizes, made, body, output, init_scale)
-    trained = _between(init, body, hear, say)
+    trained = _trained(init, sizes, made, body, (embed_dropout, dropout, locked))
 
     def apply(W: dict, carry: Any, xs: Array, **steps: Any) -> tuple[Any, Array]:
         carry, asked = trained.apply(W, carry, xs, **steps)
@@ -108,8 +98,11 @@ def draw_key(keys: Array | None) -> Array | None:
     return None if keys is None else jax.random.fold_in(keys[0], _DRAW)
 
 
-def _between(init: Callable, body: Model, hear: Callable, say: Callable) -> Model:
-    """``say(layers(hear(words)))``."""
+def _trained(
+    init: Callable, sizes: _Sizes, made: Layer, body: Model, rates: tuple[float, float, bool]
+) -> Model:
+    """Words to `Asked`: made into vectors, through the layers, with dropout before and after."""
+    before, after, locked = rates
 
     def start(W: dict, lanes: int) -> Any:
         return body.start(W["layers"], lanes)
@@ -117,9 +110,11 @@ def _between(init: Callable, body: Model, hear: Callable, say: Callable) -> Mode
     def apply(
         W: dict, carry: Any, xs: Array, *, keys: Array | None = None, **steps: Any
     ) -> tuple[Any, Asked]:
-        x = hear(W, xs, keys)
+        x = drop(lane_keys(keys, _EMBEDDING), made.apply(W["R"], xs), before, locked=locked)
         carry, h = body.apply(W["layers"], carry, x, keys=keys, **steps)
-        return carry, say(W, h, keys)
+        h = drop(lane_keys(keys, _READ_OUT), h, after, locked=locked)
+        w = W["out"] | {"W_vh": W["R"]} if sizes.tied else W["out"]
+        return carry, Asked(h @ W["P"] if "P" in W else h, w, draw_key(keys))
 
     return Model(init, start, apply)
 
