@@ -17,34 +17,23 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from experiments import cli
+from experiments.scoring.readers import Reader, open_reader
 from experiments.writing.prompts import asked, prompt_ids, prompts
 from experiments.writing.settings import Options
 from rnn_jax.errors import BadInput
 
 if TYPE_CHECKING:
-    from experiments.writing.texts import Reader, Text
-
-
-def open_reader(options: Options) -> tuple["Reader", str]:
-    """The run's model, weights and symbols, and which it is; BadInput where it writes no text."""
-    import rnn_jax.run
-    from experiments.writing.texts import Reader
-
-    opened = rnn_jax.run.open(options.run, step=options.saved_step(), trust=options.trust)
-    if opened.vocabulary is None:
-        raise BadInput(f"{options.run} is no language model: it has no vocabulary to write with")
-    reader = Reader(opened.model, opened.params, opened.vocabulary)
-    return reader, f"{options.run}: weights of step {opened.step}"
+    from experiments.writing.texts import Text
 
 
 def write(options: Options) -> None:
     """Open the run, write, print."""
     from experiments.writing import texts
 
-    reader, told = open_reader(options)
+    reader = open_reader(options.run, options.saved_step(), trust=options.trust)
     begun = prompts(options)
     ids = [prompt_ids(prompt, reader.vocabulary) for prompt in begun]
-    print(told, file=sys.stderr)
+    print(reader.told, file=sys.stderr)
     if options.interactive:
         _converse(options, reader)
         return
@@ -62,7 +51,7 @@ def write(options: Options) -> None:
             _print(options, reader, begun[i], text, place, shown=live)
 
 
-def _converse(options: Options, reader: "Reader") -> None:
+def _converse(options: Options, reader: Reader) -> None:
     """A text after every line that is typed; an empty line goes on with the last one."""
     from experiments.writing import texts
 
@@ -86,7 +75,7 @@ def _show(text: str) -> None:
 
 
 def _print(
-    options: Options, reader: "Reader", prompt: str, text: "Text", place: str, *, shown: bool
+    options: Options, reader: Reader, prompt: str, text: "Text", place: str, *, shown: bool
 ) -> None:
     """One text to stdout, unless it was shown, and what it weighs to stderr."""
     nats, n = float(text.log_probs.sum()), max(len(text.tokens), 1)

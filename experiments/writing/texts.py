@@ -6,19 +6,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from experiments.scoring.readers import Reader
 from experiments.writing.settings import Options
 from rnn_jax import decode
 
 _LIVE, _UNSEEN = 8, 64  # tokens that are written at once, where somebody looks on and elsewhere
 _LANES = 64  # texts written side by side
-
-
-class Reader(NamedTuple):
-    """A model that can be asked, with its weights and its symbols."""
-
-    model: Any
-    params: Any
-    vocabulary: Any
 
 
 class Text(NamedTuple):
