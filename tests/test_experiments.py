@@ -251,6 +251,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_used(capsys, text, tmp
         "parity",
         "sentiment",
         "sums",
+        "tokens",
         "gradients",
         "translation",
         "truncation",

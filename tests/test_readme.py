@@ -24,6 +24,9 @@ TOY = {
     "ngram": "--n 2 --sample 5",
     "neural_lm": "--valid 0.001 --steps 2 --hidden 6 --bptt 5 --lanes 4 --sample-length 5",
     "ladder": "--valid 0.001 --n 2 --windows 2 --cells gru --hidden 6 --bptt 5 --lanes 4 --steps 2",
+    "compare": "--corpus book.txt --times 100",
+    "tokens": "--alphabets characters bpe --pieces 270 --n 2 --hidden 6 --embed 4 --bptt 5 --lanes 4"
+    " --epochs 0.01",
     "parity": "--cells gru --seeds 1 --steps 2 --shallow 4 --test-length 30",
     "sums": "--cells gru --seeds 1 --steps 2 --test-length 30",
     "gradients": "--entrants gru --hidden 4 --steps 2 --lag 2 --length 5 --seen 2",
@@ -45,7 +48,7 @@ TOY = {
     " --bptt 3",
     "throughput": "--only layer --cells tanh --peers scan --turns 2",
 }
-NO_FOLDER = ("sample", "")  # tools, which write no run of their own
+NO_FOLDER = ("sample", "score", "compare", "")  # tools, which write no run of their own
 
 
 @pytest.fixture(scope="module")
