@@ -44,7 +44,7 @@ class Config(cli.TextSettings):
 
     RANGES: ClassVar[Mapping[str, str]] = {
         **{"n": "[1, 20]", "hidden": "[1, inf)", "embed": "[1, inf)", "lr": "(0, inf)"},
-        **{"bptt": "[1, inf)", "lanes": "[1, inf)", "epochs": "(0, inf)", "dropout": "[0, 1)"},
+        **{"bptt": "[1, inf)", "lanes": "[1, inf)", "epochs": "[0, inf)", "dropout": "[0, 1)"},
     }
     NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"alphabets", "alphabet"})
 
@@ -53,7 +53,7 @@ class Config(cli.TextSettings):
     n: int = 5
     """the longest n-gram"""
     epochs: float = 2.0
-    """how often each network reads the training part"""
+    """how often each network reads the training part; 0: counts alone, no networks"""
     hidden: int = 128
     """width H of the LSTM"""
     embed: int = 64
@@ -111,7 +111,8 @@ def rows(config: Config, corpora: Mapping[str, "Corpus"]) -> Iterator[dict[str, 
     kept = ("model", "value", "tokens", "parameters", "step", "seconds", *COLUMNS)
     for alphabet, corpus in corpora.items():
         text = settings(config, alphabet)
-        for found in (first[alphabet], trained(config, text, corpus)):
+        networks = [trained(config, text, corpus)] if config.epochs else []
+        for found in (first[alphabet], *networks):
             told = {"alphabet": alphabet, "vocabulary": len(corpus.vocabulary)}
             yield told | {name: found[name] for name in kept}
 
