@@ -25,7 +25,7 @@ TOY = {
     "neural_lm": "--valid 0.001 --steps 2 --hidden 6 --bptt 5 --lanes 4 --sample-length 5",
     "ladder": "--valid 0.001 --n 2 --windows 2 --cells gru --hidden 6 --bptt 5 --lanes 4 --steps 2",
     "compare": "--corpus book.txt --times 100",
-    "tokens": "--alphabets characters bpe --pieces 270 --n 2 --hidden 6 --embed 4 --bptt 5 --lanes 4"
+    "tokens": "--alphabets characters bpe --pieces 270 --n 2 --hidden 6 --bptt 5 --lanes 4"
     " --epochs 0.01",
     "parity": "--cells gru --seeds 1 --steps 2 --shallow 4 --test-length 30",
     "sums": "--cells gru --seeds 1 --steps 2 --test-length 30",
