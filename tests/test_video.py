@@ -3,12 +3,13 @@
 import json
 import textwrap
 
+import flax.linen as nn
 import jax
 import numpy as np
 import pytest
 
 from experiments import video
-from rnn_jax import tasks
+from rnn_jax import tasks, vision
 from rnn_jax.data import clips
 from rnn_jax.data.frames import read_sequences
 from rnn_jax.data.images import Images
@@ -74,6 +75,18 @@ def test_a_picture_of_bytes_is_read_as_zero_to_one(key):
     _, same = model.apply(W, model.start(W, B), xs.astype(np.float32) / 255)
     assert ys.shape == (2, B, C)
     np.testing.assert_allclose(ys, same, atol=1e-6)
+
+
+def test_convolutions_are_those_of_flax(key):
+    """Neighbours times a dense kernel against nn.Conv and nn.max_pool, odd sides too."""
+    x = np.random.default_rng(5).normal(size=(2, 5, 6, 3)).astype(np.float32)
+    conv = nn.Conv(4, (3, 3))
+    w = conv.init(key, x)
+    kernel = np.asarray(w["params"]["kernel"]).reshape(27, 4)
+    plain = nn.relu(conv.apply(w, x))
+    np.testing.assert_allclose(nn.relu(vision.neighbours(x) @ kernel), plain, atol=1e-5)
+    pooled = nn.max_pool(plain, (2, 2), (2, 2), padding=((0, 1), (0, 0)))
+    np.testing.assert_allclose(vision.halved(plain), pooled, atol=1e-6)
 
 
 def csv(count=12, seed=0):
