@@ -1,6 +1,6 @@
 """Sequence to sequence: one network reads, another writes; with attention and without.
 
-    python -m experiments.translation                         sums of numbers, 3 minutes
+    python -m experiments.translation                         sums of numbers, 1 to 2 minutes
     python -m experiments.translation --data reversal         also dates, programs, french
     python -m experiments.translation --data A.de B.en        two files, line by line
     python -m experiments.translation --data hub:bentrevett/multi30k --source en --target de
@@ -11,8 +11,8 @@ place of the source at every step. Training forces the truth on the decoder, or 
 read some of what it has itself written (scheduled sampling); what that gap costs is measured. The
 test is written freely, greedily and by beam search. The JSON line's value is the share of answers
 that are not exactly right (of what is made by rule), or BLEU where sacrebleu is installed. Writes
-translations.txt and, with attention, attention.png. What was measured is in
-experiments/results/translation.json.
+translations.txt and, with attention, attention.png. Expected of the first command with --steps
+4000: 0.010, after 78 seconds; the rest is in experiments/results/translation.json.
 """
 
 import dataclasses
