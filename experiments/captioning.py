@@ -1,6 +1,6 @@
 """What does a picture show? One to many: a CNN makes h_0, an RNN writes the words.
 
-    python -m experiments.captioning                                  glyphs, 10 minutes
+    python -m experiments.captioning                                  glyphs
     python -m experiments.captioning --data hub:jxie/flickr8k --size 64
 
 By default the pictures are the letters of Matplotlib's own font, DejaVu, and the words what Unicode
@@ -11,8 +11,8 @@ names; names with a word that fewer than five letters have are left out. --data 
 with a column of pictures and columns of captions. The JSON line's value is the share of held-out
 pictures whose name beam search gets wrong; what the same network says of pictures it has learned
 from is beside it, and BLEU where sacrebleu is installed. The baseline, 1, is the name of any
-picture seen in training: it is never right. Writes, besides a run's files, captions.png. Measured
-figures are in experiments/results/drawings_captioning.json.
+picture seen in training: it is never right. Writes, besides a run's files, captions.png. No full
+run of it has been measured yet.
 """
 
 import dataclasses

@@ -1,6 +1,6 @@
 """A label for every frame of a video: many to many, aligned; a CNN on each frame, then an RNN.
 
-    python -m experiments.video                        generated clips, 8 minutes for all three ways
+    python -m experiments.video                        generated clips, all three ways
     python -m experiments.video --ways causal          as one would hear it live
     python -m experiments.video --data gestures.csv --sequence recording --label gesture
 
@@ -14,8 +14,8 @@ drawn from Matplotlib's fonts; those of the validation clips are pictures never 
 that tells sequences apart, one with the label, the others are the vector), or an .npz file with
 features [N, T, ...] and labels [N, T], -1 after a sequence's end; features may be pictures.
 The JSON line's value is the causal network's share of wrong frames (the first way's where that is
-not trained). Writes a run for each way and video.png. Measured figures are in
-experiments/results/drawings_video.json.
+not trained). Writes a run for each way and video.png. No full run of it has been
+measured yet.
 """
 
 import dataclasses
