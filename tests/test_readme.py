@@ -48,7 +48,8 @@ TOY = {
     " --bptt 3",
     "throughput": "--only layer --cells tanh --peers scan --turns 2",
 }
-NO_FOLDER = ("sample", "score", "compare", "")  # tools, which write no run of their own
+# Tools, which write no run of their own.
+NO_FOLDER = ("runs", "replay", "diverge", "sample", "score", "compare", "")
 
 
 @pytest.fixture(scope="module")
