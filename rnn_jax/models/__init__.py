@@ -2,8 +2,8 @@
 
 core.py has `Model` and plain stacks, directions.py reads both ways, conditioned.py begins from
 something given, attention.py and translator.py are sequence to sequence, feeding.py lets a model
-read what it has written while it learns, named.py builds whole models from a run's record,
-words.py those of very many words.
+read what it has written while it learns, glimpse.py reads images piece by piece, draw.py paints
+them, named.py builds whole models from a run's record, words.py those of very many words.
 """
 
 from rnn_jax.models.attention import (
@@ -19,7 +19,9 @@ from rnn_jax.models.attention import (
 from rnn_jax.models.conditioned import Encoder, conditioned
 from rnn_jax.models.core import Apply, Model, lane_keys, recurrent, stack
 from rnn_jax.models.directions import bidirectional
+from rnn_jax.models.draw import Painting, bound, draw_model, vae_hidden, vae_model
 from rnn_jax.models.feeding import fed, feeding
+from rnn_jax.models.glimpse import Looks, glimpse_model, misread, reinforced
 from rnn_jax.models.named import (
     BUILDERS,
     from_spec,
@@ -39,7 +41,9 @@ __all__ = [
     "Attention",
     "Encoder",
     "Looking",
+    "Looks",
     "Model",
+    "Painting",
     "Parts",
     "WordNetwork",
     "additive",
@@ -47,24 +51,31 @@ __all__ = [
     "anew",
     "attend",
     "bidirectional",
+    "bound",
     "conditioned",
     "dot",
+    "draw_model",
     "fed",
     "feeding",
     "framed",
     "from_spec",
     "general",
+    "glimpse_model",
     "lane_keys",
     "language_model",
     "looking",
     "memoryless",
+    "misread",
     "pooled",
     "reader",
     "recurrent",
+    "reinforced",
     "sentence_model",
     "sentence_parts",
     "stack",
     "translator",
+    "vae_hidden",
+    "vae_model",
     "vector_model",
     "window_model",
     "word_model",

