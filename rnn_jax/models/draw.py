@@ -27,7 +27,8 @@ _DRAWS = 1  # where the latent noise is among a lane's keys
 class Painting(NamedTuple):
     """Of each step: canvas [..., H, W], the log odds of a 1; kl [...], nats from the prior to z_t;
     told [...], nats to tell the picture by the last canvas (0 at the steps before it); grids
-    [..., 2, 4], where was looked and painted: (y, x), stride and deviation in pixels.
+    [..., 2, 4], where was looked and painted: (y, x), half a grid's width, its filters' deviation
+    in pixels.
     """
 
     canvas: Array
@@ -64,7 +65,8 @@ def grid(five: Array, count: int, sides: tuple[int, int]) -> Grid:
     variance, stride = jnp.exp(five[:, 2]), jnp.exp(five[:, 3]) * (longest - 1) / max(count - 1, 1)
     F_y = gaussians(y, stride, variance, count, sides[0])
     F_x = gaussians(x, stride, variance, count, sides[1])
-    place = jnp.stack([y, x, stride, jnp.sqrt(variance)], axis=-1)
+    half = stride * (count - 1) / 2
+    place = jnp.stack([y, x, half, jnp.sqrt(variance)], axis=-1)
     return Grid(F_y, F_x, jnp.exp(five[:, 4])[:, None, None], place)
 
 
