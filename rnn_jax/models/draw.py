@@ -7,6 +7,7 @@ variational bound: nats to tell a picture of zeros and ones.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -178,6 +179,26 @@ def latent_noise(keys: Array | None, T: int, lanes: int, latent: int) -> Array:
     return jax.vmap(lambda key: jax.random.normal(key, (T, latent)), out_axes=1)(keys)
 
 
+def _encoder(parts: dict[str, Cell | Layer], read: int, sides: tuple[int, int]) -> Callable:
+    """The half of a step that looks at the picture."""
+
+    def encode(w: dict, carry: Easel, noise: Array) -> tuple[Array, Array, Any, Array]:
+        """z_t, its divergence, the encoder's state, and where was looked."""
+        missing = carry.image - jax.nn.sigmoid(carry.canvas)
+        at = grid(parts["read"].apply(w["read"], carry.output), max(read, 1), sides)
+        both = jnp.stack([carry.image, missing], axis=1)
+        if read:
+            views = [at.intensity * look(at.F_y, image, at.F_x) for image in (carry.image, missing)]
+            both = jnp.stack(views, axis=1)
+        inputs = jnp.concatenate([both.reshape(len(noise), -1), carry.output], axis=-1)
+        encoder = parts["encoder"]
+        state, h = encoder.step(w["encoder"], carry.encoder, encoder.read(w["encoder"], inputs))
+        mean, log_sigma = jnp.split(parts["latent"].apply(w["latent"], h), 2, axis=-1)
+        return mean + jnp.exp(log_sigma) * noise, divergence(mean, log_sigma), state, at.place
+
+    return encode
+
+
 def _painter(sides: tuple[int, int], hidden: int, latent: int, counts: tuple[int, int]) -> Cell:
     """A step of DRAW as a cell whose inputs are noise, or where there is no picture the z_t."""
     read, write = counts
@@ -199,19 +220,7 @@ def _painter(sides: tuple[int, int], hidden: int, latent: int, counts: tuple[int
         canvas = jnp.broadcast_to(w["canvas"], (lanes, *sides))
         return Easel(None, canvas, *states, jnp.broadcast_to(w["h_0"], (lanes, hidden)))
 
-    def encode(w: dict, carry: Easel, noise: Array) -> tuple[Array, Array, Any, Array]:
-        """z_t, its divergence, the encoder's state, and where was looked."""
-        missing = carry.image - jax.nn.sigmoid(carry.canvas)
-        at = grid(parts["read"].apply(w["read"], carry.output), max(read, 1), sides)
-        both = jnp.stack([carry.image, missing], axis=1)
-        if read:
-            views = [at.intensity * look(at.F_y, image, at.F_x) for image in (carry.image, missing)]
-            both = jnp.stack(views, axis=1)
-        inputs = jnp.concatenate([both.reshape(len(noise), -1), carry.output], axis=-1)
-        encoder = parts["encoder"]
-        state, h = encoder.step(w["encoder"], carry.encoder, encoder.read(w["encoder"], inputs))
-        mean, log_sigma = jnp.split(parts["latent"].apply(w["latent"], h), 2, axis=-1)
-        return mean + jnp.exp(log_sigma) * noise, divergence(mean, log_sigma), state, at.place
+    encode = _encoder(parts, read, sides)
 
     def step(w: dict, carry: Easel, noise: Array) -> tuple[Easel, Painting]:
         z, kl = noise, jnp.zeros(len(noise), noise.dtype)
