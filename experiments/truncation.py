@@ -181,7 +181,8 @@ def run(config: Config) -> dict[str, Any]:
         **{"measure": problem.measure, "chance": problem.chance, "saturates": saturates},
         **{"rows": rows, "full": {when: each["full"] for when, each in biases.items()}},
     }
-    title = f"{config.task}, {config.cell}, {config.hidden} units, {config.seeds} seeds"
+    network = "" if config.task == "balance" else f"{config.cell}, {config.hidden} units, "
+    title = f"{config.task}, {network}{config.seeds} seeds"
     drawn = cutting.picture(problem, rows, config.k1, config.lanes, title)
     text = json.dumps(plain(told), indent=1) + "\n"
     save(config.out, dict(zip(FILES, (text, drawn), strict=True)))

@@ -27,8 +27,10 @@ def picture(problem: Problem, rows: Rows, k1: int, lanes: int, title: str) -> by
     _curves(steps, rows, lambda row: 1.0)
     _curves(tokens, rows, lambda row: row["k1"] * lanes)
     _curves(clock, rows, lambda row: row["ms"] / 1e3)
+    scale = _scale(rows)
+    scores.set_yscale(scale)
     for axes, name in ((steps, "updates"), (tokens, "tokens"), (clock, "seconds of updates")):
-        axes.set(xlabel=name, ylabel=problem.measure)
+        axes.set(xlabel=name, ylabel=problem.measure, yscale=scale)
         axes.axhline(problem.chance, color="0.6", linestyle="--", linewidth=1)
     _costs(cost, rows)
     _errors(error, fixed)
@@ -41,6 +43,12 @@ def picture(problem: Problem, rows: Rows, k1: int, lanes: int, title: str) -> by
     return plots.png(figure)
 
 
+def _scale(rows: Rows) -> str:
+    """Logarithmic where something diverges and would leave no room for the rest."""
+    means = [row["mean"] for row in rows if math.isfinite(row["mean"])]
+    return "log" if means and min(means) > 0 and max(means) > 1e3 * min(means) else "linear"
+
+
 def _scores(axes: "Axes", problem: Problem, fixed: Rows, common: Rows, others: Rows) -> None:
     """Final scores against k2 with their intervals; what has no length is a line across."""
     for rows, style, label in ((fixed, "o-", "k1 fixed"), (common, "s:", "k1 = k2")):
@@ -51,13 +59,13 @@ def _scores(axes: "Axes", problem: Problem, fixed: Rows, common: Rows, others: R
             axes.plot(k2, mean, style, color="0", markersize=4, label=label)
             low, high = ([m + s * h for m, h in zip(mean, half, strict=True)] for s in (-1, 1))
             axes.fill_between(k2, low, high, color="0", alpha=0.15, linewidth=0)
-    for row in others:
+    styles = ("-", "--", "-.", ":")  # lines that lie on one another are told apart by the legend
+    for row, style in zip(others, styles * len(others), strict=False):
         if math.isfinite(row["mean"]):
-            axes.axhline(row["mean"], color="0.4", linewidth=0.8)
-            axes.annotate(row["name"], (1, row["mean"]), xycoords=("axes fraction", "data"))
+            axes.axhline(row["mean"], color="0.4", linestyle=style, label=row["name"])
     axes.axhline(problem.chance, color="0.6", linestyle="--", linewidth=1)
     axes.set(xscale="log", xlabel="k2, steps of the gradient", ylabel=problem.measure)
-    if fixed or common:
+    if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=8)
 
 
