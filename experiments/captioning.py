@@ -11,8 +11,8 @@ names; names with a word that fewer than five letters have are left out. --data 
 with a column of pictures and columns of captions. The JSON line's value is the share of held-out
 pictures whose name beam search gets wrong; what the same network says of pictures it has learned
 from is beside it, and BLEU where sacrebleu is installed. The baseline, 1, is the name of any
-picture seen in training: it is never right. Writes, besides a run's files, captions.png. No full
-run of it has been measured yet.
+picture seen in training: it is never right. Writes, besides a run's files, captions.png. Measured:
+experiments/results/drawings_captioning.json, 39 % of held-out combinations after 7 minutes.
 """
 
 import dataclasses
