@@ -22,9 +22,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from experiments import cli, language
 from experiments.wordlm import PRESETS, WordSettings
+from rnn_jax.errors import BadInput
 
 if TYPE_CHECKING:  # JAX is imported inside the functions, so that --help answers at once
     from rnn_jax.data.text import Corpus
+    from rnn_jax.fit import Recipe
 
 QUICK = {
     "vocabulary": 2000,
@@ -55,6 +57,19 @@ class Config(WordSettings):
     """torch trains the same recipe in PyTorch instead, and keeps no run"""
 
 
+def peer(config: Config, recipe: "Recipe", corpus: "Corpus") -> dict[str, Any]:
+    """The same recipe trained in PyTorch; BadInput where it is another, or PyTorch is missing."""
+    from rnn_jax.data.extras import extra
+
+    published = config.optimizer == "sgd" and config.cell == "lstm" and not config.sentences
+    if not published or config.tied or config.locked or config.weight_drop or config.average:
+        raise BadInput("--framework torch has Zaremba's recipe alone: give --preset zaremba-small")
+    extra("torch", "--framework torch", "torch")
+    from experiments.racing import pytorch_words
+
+    return pytorch_words.train(config, recipe, corpus)
+
+
 def run(config: Config) -> dict[str, Any]:
     """Train, and report validation loss in nats per word, perplexity and what goes with it."""
     from experiments.wordlm import text
@@ -65,9 +80,7 @@ def run(config: Config) -> dict[str, Any]:
     recipe = recipes.recipe(config, corpus)
     config = recipes.by_epochs(config, recipe.task.chunks)
     if config.framework == "torch":
-        from experiments.racing import pytorch_words
-
-        return pytorch_words.train(config, recipe, corpus)
+        return peer(config, recipe, corpus)
     results = language.train("word_lm", config, corpus, recipes.model_spec(config), recipe)
     results |= more(config, corpus)
     if "test" in results:

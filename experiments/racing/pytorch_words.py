@@ -18,7 +18,6 @@ from experiments.racing import pytorch
 from experiments.wordlm.recipe import rate
 from experiments.wordlm.settings import WordSettings
 from rnn_jax.data.text import Corpus
-from rnn_jax.errors import BadInput
 from rnn_jax.fit import Recipe
 from rnn_jax.tasks import Batch
 
@@ -53,9 +52,6 @@ def _tensor(a: Any) -> torch.Tensor:
 
 def train(config: WordSettings, recipe: Recipe, corpus: Corpus) -> dict[str, Any]:
     """Train for --steps, score every --eval-every; the result as `word_lm` has it."""
-    published = config.optimizer == "sgd" and config.cell == "lstm" and not config.sentences
-    if not published or config.tied or config.locked or config.weight_drop or config.average:
-        raise BadInput("--framework torch has Zaremba's recipe alone: give --preset zaremba-small")
     torch.manual_seed(config.seed)
     model = Model(config, recipe.start().params)
     at = rate(config, recipe.task.chunks)
