@@ -37,8 +37,8 @@ def softmax(x):
 
 
 SCORES = {
-    "dot": (dot, D, lambda w, m, h, place: h @ place),
-    "general": (lambda: general(H, D), H, lambda w, m, h, place: h @ (place @ m)),
+    "dot": (dot, D, lambda w, m, h, place: h @ place / D**0.5),
+    "general": (lambda: general(H, D), H, lambda w, m, h, place: h @ (place @ m) / H**0.5),
     "additive": (
         lambda: additive(H, D, A),
         H,
@@ -188,7 +188,8 @@ def test_alignment_is_the_softmax_of_the_scores_and_sums_to_one(key):
     end, _ = written(model, W, given.context, given.inputs)
     np.testing.assert_allclose(end.seen, weights.sum(1), atol=1e-5)
     # A layer's output is its state: the last weights, from the last state alone.
-    want, _ = attend((end.state[0][:, None] * end.values).sum(-1)[None], end.values, end.mask)
+    scores = (end.state[0][:, None] * end.values).sum(-1) / H**0.5
+    want, _ = attend(scores[None], end.values, end.mask)
     np.testing.assert_allclose(weights[:, -1], want[0], atol=1e-5)
 
 

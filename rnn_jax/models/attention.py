@@ -3,7 +3,9 @@
 The scores of Bahdanau et al. 2015 (additive) and Luong et al. 2015 (dot, general), used as Luong
 does: the state h_t, which has read the target up to t, asks; what is seen goes into the read-out
 and not into the recurrence (no input feeding). So the recurrence stays one run over all steps, by
-the fast backward pass, and attention is done for all steps at once after it.
+the fast backward pass, and attention is done for all steps at once after it. Dot and general are
+divided by the root of their length as in Vaswani et al. 2017: a sum of H products grows with √H,
+and a softmax of large scores is all but one-hot and has hardly a gradient.
 """
 
 from collections.abc import Callable
@@ -40,16 +42,16 @@ def _nothing(key: Array) -> tuple:
 
 
 def _product(w: Any, hs: Array, keys: Array) -> Array:
-    return jnp.einsum("tbh,bsh->tbs", hs, keys)
+    return jnp.einsum("tbh,bsh->tbs", hs, keys * keys.shape[-1] ** -0.5)
 
 
 def dot() -> Attention:
-    """``score = h_t · m_s``; D = H."""
+    """``score = h_t · m_s / √H``; D = H."""
     return Attention(Layer(_nothing, lambda w, memory: memory), _nothing, _product)
 
 
 def general(hidden: int, memory: int) -> Attention:
-    """``score = h_t · (m_s W_m)``, W_m [D, H]."""
+    """``score = h_t · (m_s W_m) / √H``, W_m [D, H]."""
     return Attention(_projection(memory, hidden), _nothing, _product)
 
 
