@@ -10,7 +10,7 @@ import pytest
 
 from rnn_jax.decode import beam, generate, repeats, search
 from rnn_jax.decode.beam import length_penalty
-from rnn_jax.models import language_model
+from rnn_jax.models import Model, language_model
 
 B, P, N, H, V, END = 3, 2, 4, 7, 5, 3
 MODEL = language_model(V, "lstm", H, 1, 6)  # a carry of several leaves
@@ -190,3 +190,28 @@ def test_a_forbidden_token_is_in_no_text_and_has_no_share() -> None:
     assert some.sum(1).tolist() == [(V - 1) ** N] * B
     assert not (found.tokens[some] == 2).any()
     np.testing.assert_allclose(np.exp(found.scores).sum(1), 1, rtol=0, atol=1e-4)
+
+
+def test_coverage_is_wu_et_als_over_the_places_that_exist() -> None:
+    """A model that looks at one place a token: every text's score by hand, in order."""
+    log_p, exists = np.log(np.float32([0.2, 0.35, 0.3, 0.15])), np.array([[True, True, False]])
+
+    def apply(W: Any, carry: Any, xs: Any, **_: Any) -> tuple[Any, Any]:
+        (token,) = xs
+        look = jax.nn.one_hot(token % 2, 3) * 0.7
+        return (carry[0] + look, carry[1]), jnp.broadcast_to(log_p, (1, token.size, 4))
+
+    model = Model(lambda key: (), lambda W, lanes: (jnp.zeros((lanes, 3)), exists), apply)
+    how = {"end": END, "alpha": 0.5, "seen": tuple, "coverage": 0.4}
+    found = jax.device_get(search(model, (), np.zeros((1, 1), np.int32), 27, 2, **how))
+    want = {}
+    for text in [(3,), *((a, 3) for a in range(3)), *itertools.product(range(3), repeat=2)]:
+        read = [0, *(text[:-1] if text[-1] == 3 else text)]
+        seen = [min(1, 0.7 * sum(t % 2 == s for t in read)) for s in (0, 1)]
+        penalty = 0.4 * sum(np.log(max(each, 1e-9)) for each in seen)
+        want[text] = log_p[list(text)].sum() / ((5 + len(text)) / 6) ** 0.5 + penalty
+    order = sorted(want, key=lambda text: (text[-1] != 3, -want[text]))
+    got = [tuple(r[:n].tolist()) for r, n in zip(found.tokens[0], found.lengths[0], strict=True)]
+    assert set(got[: len(order)]) == set(want)
+    np.testing.assert_allclose(found.scores[0, :13], [want[t] for t in order], rtol=0, atol=1e-5)
+    assert order[0] == (1, 3)  # which reads both places, before the likelier (3,)

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("one_compilation_of_each_program")
 SMALL = (
     *("--hidden", "8", "--embed", "4", "--lanes", "4", "--buckets", "1", "--beams", "2"),
     *("--eval-every", "4", "--save-every", "2", "--log-every", "2", "--valid", "0.2"),
-    *("--test", "0.2", "--least", "1"),
+    *("--test", "0.2", "--least", "1", "--coverage", "0.2"),
 )
 WORDS = (("a dog", "ein Hund"), ("two cats", "zwei Katzen"), ("the sun", "die Sonne"))
 
@@ -67,6 +67,7 @@ BAD = {
     "name": (["adition"], "nearest: addition"),
     "size": (["reversal", "--size", "1000"], "--size"),
     "curriculum": (["addition", "--curriculum", "9"], "--curriculum"),
+    "coverage": (["reversal", "--attention", "none", "--coverage", "1"], "--coverage"),
     "dot": (["reversal", "--attention", "dot", "--hidden", "7", *SHARES], "--hidden"),
     "cell": (["reversal", "--cell", "gur", *SHARES], "gru"),
     "few": (["few.en", "few.de"], "leave none"),

@@ -58,7 +58,7 @@ def results(
     """What is reported of the test part, and what was written for it, by greedy and beam search."""
     written = {"greedy": writer.greedy(params, part.sources)}
     if config.beams > 1:
-        told = (config.beams, config.length_penalty)
+        told = (config.beams, config.length_penalty, config.coverage)
         written[f"beam {config.beams}"] = writer.beam(params, part.sources, *told)
     scores: dict[str, Any] = {}
     for how, texts in written.items():

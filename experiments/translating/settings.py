@@ -54,9 +54,9 @@ class TranslationSettings(PairSettings, cli.Settings):
         **{"layers": "[1, inf)", "hidden": "[2, inf)", "embed": "[1, inf)", "lanes": "[1, inf)"},
         **{"dropout": "[0, 1)", "smoothing": "[0, 1)", "average": "[0, 1)", "buckets": "[1, inf)"},
         **{"own": "[0, 1]", "ramp": "[0, inf)", "curriculum": "[0, inf)"},
-        **{"beams": "[1, inf)", "length_penalty": "[0, inf)"},
+        **{"beams": "[1, inf)", "length_penalty": "[0, inf)", "coverage": "[0, inf)"},
     }
-    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"beams", "length_penalty"})
+    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"beams", "length_penalty", "coverage"})
     ALIASES: ClassVar[Mapping[str, str]] = {"--batch-size": "lanes"}
 
     cell: str = "gru"
@@ -91,6 +91,8 @@ class TranslationSettings(PairSettings, cli.Settings):
     """texts that beam search keeps; 1 is greedy alone"""
     length_penalty: float = 1.0
     """exponent of the length that a text's log p is divided by"""
+    coverage: float = 0.0
+    """how much a beam's text loses for places of the source that it has not looked at; 0 is off"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -98,5 +100,7 @@ class TranslationSettings(PairSettings, cli.Settings):
             given = getattr(self, name)
             if len(given) > 2 or (name == "data" and not given):
                 raise BadInput(f"{flag(name)} takes a name, a table or two files: see --help")
+        if self.coverage and self.attention == "none":
+            raise BadInput("--coverage counts where a text has looked: give it with an --attention")
         if self.curriculum and self.data != ("programs",):
             raise BadInput("--curriculum goes with --data programs; the others have no levels")

@@ -9,7 +9,7 @@ import numpy as np
 from experiments.translating.material import Material
 from rnn_jax import decode
 from rnn_jax.data import buckets
-from rnn_jax.models import Model
+from rnn_jax.models import Model, covered
 
 _LANES = 100  # sources in a batch; a beam search has as many texts times its beams
 
@@ -26,13 +26,15 @@ class Writer(NamedTuple):
         return self._each(sources, lambda context: self.tokens(params, context))
 
     def beam(
-        self, params: Any, sources: Sequence[np.ndarray], beams: int, alpha: float
+        self, params: Any, sources: Sequence[np.ndarray], beams: int, alpha: float, coverage: float
     ) -> list[str]:
         """The best text that beam search finds (`decode.search`)."""
 
         def write(context: dict) -> Any:
             end, unknown = self.material.end, self.material.target.unknown
             how = {"end": end, "alpha": alpha, "context": context, "forbid": unknown}
+            if coverage:
+                how |= {"seen": covered, "coverage": coverage}
             found = decode.search(self.model, params, end, beams, self.longest, **how)
             return found.tokens[:, 0]
 

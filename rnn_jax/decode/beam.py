@@ -5,6 +5,7 @@ are offered to the K done texts; of the others the K most probable live on. A la
 when no live text can come to beat its K done ones.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,6 +18,8 @@ from rnn_jax.decode.shaping import repeats
 from rnn_jax.models import Model
 
 Array = jax.Array
+
+_UNSEEN = 1e-9  # a place that was not looked at at all has a logarithm too
 
 
 class Hypotheses(NamedTuple):
@@ -71,7 +74,7 @@ def beam(
     return found.tokens, found.scores
 
 
-@partial(jax.jit, static_argnames=("model", "beams", "length", "end", "forbid", "block"))
+@partial(jax.jit, static_argnames=("model", "beams", "length", "end", "forbid", "block", "seen"))
 def search(
     model: Model,
     params: Any,
@@ -85,6 +88,8 @@ def search(
     context: Any = None,
     forbid: int | None = None,
     block: int = 0,
+    seen: Callable[[Any], tuple[Array, Array]] | None = None,
+    coverage: float | Array = 0.0,
 ) -> Hypotheses:
     """Read prompt, then find the K = `beams` best continuations of at most N = `length` tokens.
 
@@ -94,8 +99,15 @@ def search(
     token that ends a text; without one all have N tokens. alpha: of `length_penalty`.
     forbid: a token never written, left out of the softmax. block: no text has the same `block`
     written tokens in a row twice (0: it may); what is probable stays as it was.
+    seen: of a model with attention, ``carry -> (sum of the weights so far, which places exist)``,
+    both [B, S]; then ``coverage * Σ_s log min(1, seen_s)`` is added to a text's score (Wu et al.
+    2016, equation 14; coverage 0 or more), so that one which leaves a place unread ranks lower.
     """
     state = _begin(model, params, (prompt, mask, context), (beams, length), end, forbid)
+
+    def covered(carry: Any) -> Array | float:
+        return 0.0 if seen is None else coverage * _coverage(*seen(carry)).reshape(-1, beams)
+
     best = jnp.maximum(length_penalty(length, alpha), length_penalty(1, alpha))
 
     def going(state: _State) -> Array:
@@ -104,17 +116,16 @@ def search(
         return (state.t < length) & ~(state.done.scores[:, -1] >= hope).all()
 
     def step(state: _State) -> _State:
-        live, done, parents = _extend(state, end, alpha, block)
+        live, done, parents = _extend(state, end, alpha, block, covered(state.carry))
         tokens = lax.dynamic_index_in_dim(live.tokens, state.t, 2, False).reshape(1, -1)
         carry = jax.tree.map(lambda a: a[parents], state.carry)
         carry, ys = model.apply(params, carry, tokens)
         return _State(state.t + 1, carry, _log_p(ys[0], forbid), live, done)
 
     state = lax.while_loop(going, step, state)
-    cut = state.live._replace(scores=state.live.scores / length_penalty(length, alpha))
-    ended = (state.done.scores > -jnp.inf).sum(1, keepdims=True)
-    rank = jnp.arange(beams)[None]
-    return _take(_joined(state.done, cut), jnp.where(rank < ended, rank, beams + rank - ended))
+    scores = state.live.scores / length_penalty(length, alpha) + covered(state.carry)
+    cut = _take(state.live._replace(scores=scores), jnp.argsort(-scores, axis=1))
+    return _ended_first(state.done, cut)
 
 
 def _begin(
@@ -145,8 +156,13 @@ def _log_p(logits: Array, forbid: int | None) -> Array:
     return jax.nn.log_softmax(logits)
 
 
+def _coverage(seen: Array, exists: Array) -> Array:
+    """``Σ_s log min(1, seen_s)`` over the places that exist: [B, S] -> [B], at most 0."""
+    return jnp.where(exists, jnp.log(jnp.clip(seen, _UNSEEN, 1)), 0).sum(-1)
+
+
 def _extend(
-    state: _State, end: int | None, alpha: Any, block: int
+    state: _State, end: int | None, alpha: Any, block: int, covered: Array | float
 ) -> tuple[Hypotheses, Hypotheses, Array]:
     """Live and done texts after one more token, and whose carries the live ones go on from."""
     t, live, done = state.t, state.live, state.done
@@ -154,7 +170,7 @@ def _extend(
     log_p = state.next_log_p.reshape(B, K, -1)
     if end is not None:
         last = log_p[:, :, end]
-        score = (live.scores + last) / length_penalty(t + 1, alpha)
+        score = (live.scores + last) / length_penalty(t + 1, alpha) + covered
         ending = Hypotheses(
             live.tokens, score, live.log_probs.at[:, :, t].set(last), live.lengths + 1
         )
@@ -175,6 +191,14 @@ def _extend(
         live.lengths + 1,
     )
     return live, done, (jnp.arange(B)[:, None] * K + parents).ravel()
+
+
+def _ended_first(done: Hypotheses, cut: Hypotheses) -> Hypotheses:
+    """K texts a lane: those of `done` that there are, then the best of `cut`."""
+    ended = (done.scores > -jnp.inf).sum(1, keepdims=True)
+    rank = jnp.arange(done.scores.shape[1])[None]
+    places = jnp.where(rank < ended, rank, rank.size + rank - ended)
+    return _take(_joined(done, cut), places)
 
 
 def _joined(a: Hypotheses, b: Hypotheses) -> Hypotheses:

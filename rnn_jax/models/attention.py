@@ -91,6 +91,11 @@ class Looking(flax.struct.PyTreeNode):
     seen: Any = ()
 
 
+def covered(carry: Looking) -> tuple[Array, Array]:
+    """The weights so far of each place, and which places exist: what `decode.search` calls seen."""
+    return carry.seen, carry.mask
+
+
 def attend(scores: Array, values: Array, mask: Array) -> tuple[Array, Array]:
     """``a_ts = softmax_s(score_ts)``, ``c_t = Σ_s a_ts m_s``: [T, B, S] and [T, B, D].
 
