@@ -255,6 +255,8 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_used(capsys, text, tmp
         "gradients",
         "translation",
         "truncation",
+        "unknown",
+        "video",
         "vocabularies",
         "word_lm",
         "glimpse",

@@ -27,14 +27,10 @@ def test_what_is_asked_is_what_was_read_lag_steps_before():
     assert (task.batch(7).inputs == batch.inputs).all() and task.tokens == 4 * 5
 
 
-def test_it_looks_before_and_while_it_trains_and_resumes(tmp_path, capsys):
+def test_it_looks_before_and_while_it_trains(tmp_path, capsys):
     out = tmp_path / "run"
     assert gradients.main([*TOY, "lstm", "--out", str(out)]) == 0
-    first = json.loads(capsys.readouterr().out)
-    assert gradients.main([*TOY, "lstm", "--out", str(out)]) == 0
-    captured = capsys.readouterr()
-    second = json.loads(captured.out)
-    assert first["digest"] == second["digest"] and "lstm, clip norm" in captured.err
+    assert "lstm, clip norm" in capsys.readouterr().err
     told = json.loads((out / "gradients.json").read_text())
     assert [look["step"] for look in told["looks"]["lstm, clip norm"]] == [0, 2, 4]
     look = told["looks"]["tanh identity 0.5, clip norm"][0]

@@ -1,4 +1,4 @@
-"""Whole runs of `glimpse` and `draw` at toy size: results, pictures, resuming, bad input."""
+"""Whole runs of `glimpse` and `draw` at toy size: results, pictures, bad input."""
 
 import io
 import json
@@ -56,17 +56,6 @@ def test_several_digits_are_read_from_strips_and_the_pictures_written(capsys, da
     assert (tmp_path / "learned" / "run.json").is_file()
     picture = image((tmp_path / "looked.png").read_bytes())
     assert picture.shape[1] > picture.shape[0] > 100 and picture[..., :3].std() > 0.02
-
-
-def test_glimpses_resume_on_two_devices_to_the_bits_of_one(capsys, data, tmp_path):
-    def go(name, steps, devices):
-        flags = ("--data", data, *GLIMPSE, "--looks", "learned", "--invariant", "--steps", steps)
-        flags += ("--devices", devices, "--eval-every", "8", "--out", str(tmp_path / name))
-        return trained(glimpse, capsys, *flags)["digest"]
-
-    straight = go("straight", "8", "1")
-    assert go("cut", "4", "1") != straight
-    assert go("cut", "8", "2") == straight
 
 
 def test_draw_and_a_vae_of_its_size_tell_their_bounds_and_paint(capsys, data, tmp_path):

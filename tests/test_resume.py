@@ -8,17 +8,18 @@ import json
 import signal
 from types import SimpleNamespace
 
+import jax
+import numpy as np
 import optax
 import pytest
 
 from experiments import cli
 from experiments.__main__ import commands
-from experiments.lengths import entrants
-from experiments.lengths.settings import LengthSettings
 from rnn_jax import fit, models, pace, tasks
 from rnn_jax.data import sources, text
 from rnn_jax.digest import digest
 from rnn_jax.errors import Stopped
+from rnn_jax.evaluate import Evaluation
 from rnn_jax.run import checkpoints, new_manifest
 
 STEPS = 50
@@ -130,18 +131,26 @@ def stop_at(monkeypatch, dispatches, number=signal.SIGTERM):
     monkeypatch.setattr(fit, "batches", batches)
 
 
-# What makes each experiment that trains by steps small.
+# What makes each experiment that trains by steps small, and its first network the only one.
 TOYS = {
-    "char_lm": "--cell gru --layers 1 --hidden 6 --embed 3 --bptt 5 --lanes 4 --dropout 0.3"
-    " --sample-length 3",
-    "neural_lm": "--context 2 --hidden 5 --embed 3 --bptt 5 --lanes 4 --sample-length 3",
+    "char_lm": "--cell gru --layers 1 --hidden 6 --embed 3 --bptt 5 --lanes 4 --dropout 0.3",
+    "neural_lm": "--context 2 --hidden 5 --embed 3 --bptt 5 --lanes 4",
     "hello": "",
-    "parity": "--cells gru --hidden 3 --lanes 4 --train-length 5",
+    "parity": "--cells gru --hidden 3 --lanes 4 --train-length 5 --shallow 4",
     "sums": "--cells gru --hidden 3 --lanes 4 --train-length 5",
-    "word_lm": "--epochs 0 --vocabulary 12 --layers 1 --hidden 4 --bptt 5 --lanes 4 --valid 0.2"
-    " --sample-length 3",
+    "word_lm": "--epochs 0 --vocabulary 12 --layers 1 --hidden 4 --bptt 5 --lanes 4 --valid 0.2",
+    "tokens": "--epochs 0.3 --alphabets characters --n 1 --hidden 4 --embed 3 --bptt 5 --lanes 4",
+    "ladder": "--n 1 --windows 2 --hidden 5 --embed 3 --bptt 5 --lanes 4",
     "gradients": "--entrants gru --hidden 4 --lag 2 --length 5 --seen 2 --lanes 4",
-    "ladder": "--n 1 --windows 2 --cells gru --hidden 5 --embed 3 --bptt 5 --lanes 4",
+    "truncation": "--lag 3 --every 4 --k1 8 --lengths 4 --hidden 4 --lanes 4 --estimators uoro",
+    "sentiment": "--data reviews.csv --hidden 3 --embed 3 --buckets 1 --lanes 4 --dropout 0.2"
+    " --word-dropout 0.2 --cell tanh",
+    "translation": "--data reversal --size 3 --pairs 60 --valid 0.2 --test 0.2 --hidden 4 --embed 3"
+    " --lanes 4 --buckets 1 --own 0.5",
+    "video": "--data frames.npz --hidden 4 --frame 3 --features 2 --lanes 4 --buckets 1",
+    "glimpse": "--data bars.npz --held-out 8 --hidden 4 --lanes 4 --glimpses 2 --window 3",
+    "draw": "--data bars.npz --held-out 8 --hidden 4 --lanes 4 --glimpses 2 --latent 2 --read 2"
+    " --write 2",
 }
 MODULES = {
     command.name: importlib.import_module(f"experiments.{command.name}")
@@ -151,56 +160,108 @@ MODULES = {
 TRAINING = [
     name
     for name, module in MODULES.items()
-    if name == "ladder" or issubclass(module.Config, cli.Settings)
+    if name in ("ladder", "tokens") or issubclass(module.Config, cli.Settings)
 ]
 
 
-def begin(name, path, out):
-    """The experiment's whole command at toy size; its status."""
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with what is learned from."""
+    place, rng = tmp_path_factory.mktemp("place"), np.random.default_rng(0)
+    (place / "text.txt").write_text(TEXT)
+    rows = [f"{i % 2},{'not ' * (i % 3)}{'bad good'.split()[i % 2]}" for i in range(24)]
+    (place / "reviews.csv").write_text("\n".join(["label,text", *rows]) + "\n")
+    bars = np.zeros((40, 6, 6), np.uint8)
+    bars[::2, 2], bars[1::2, :, 2] = 255, 255
+    np.savez(place / "bars.npz", images=bars, labels=np.arange(40) % 2)
+    labels = np.where(np.arange(5) < rng.integers(2, 6, (12, 1)), np.arange(12)[:, None] % 2, -1)
+    np.savez(place / "frames.npz", features=rng.random((12, 5, 6, 6)), labels=labels)
+    return place
+
+
+class Enough(BaseException):
+    """The first network is trained; what a command makes of that is tested with each."""
+
+
+@pytest.fixture
+def first_network(place, monkeypatch):
+    """Commands end with their first network, and share its programs, which are traced once.
+
+    In place of an evaluation stands a number of the weights: what is held out has no part here.
+    """
+    programs = {}
+
+    def kept(name, make):
+        """What is made but once of a name."""
+        if name not in programs:
+            programs[name] = make()
+        return programs[name]
+
+    def trained(folder, manifest, recipe, config, *_, **named):
+        real["fit"](folder, manifest, recipe, config, **named)
+        raise Enough
+
+    def start(recipe):
+        return kept("start", lambda: jax.jit(lambda: real["start"](recipe)))()
+
+    def evaluate(*_):
+        return lambda weights: Evaluation(
+            sum(float(np.abs(leaf).sum()) for leaf in jax.tree.leaves(weights)), None
+        )
+
+    def parallel(steps, devices, **how):
+        return kept(devices, lambda: real["parallel"](steps, devices, **how))
+
+    real = {"fit": fit.fit, "start": fit.Recipe.start, "parallel": fit.parallel.data_parallel}
+    monkeypatch.setattr(fit, "fit", trained)
+    monkeypatch.setattr(fit.Recipe, "start", start)
+    monkeypatch.setattr(fit, "make_evaluate", evaluate)
+    monkeypatch.setattr(fit.parallel, "data_parallel", parallel)
+    monkeypatch.setattr("rnn_jax.plots.curves", lambda rows, **labels: None)
+    monkeypatch.chdir(place)
+
+
+def begin(name, out, **changed):
+    """The experiment's command at toy size, up to its first network; its status."""
     module = MODULES[name]
     names = {field.name for field in dataclasses.fields(module.Config)}
-    flags = [*TOYS[name].split(), "--steps", "6", "--out", str(out)]
-    for flag, value in (("log_every", 1), ("eval_every", 3), ("save_every", 2)):
-        if flag in names:
-            flags += [f"--{flag.replace('_', '-')}", f"{value}"]
-    if "corpus" in names:
-        flags += ["--corpus", str(path)]
-    if not issubclass(module.Config, LengthSettings):
+    wanted = {"steps": 6, "log_every": 1, "eval_every": 3, "save_every": 2, "corpus": "text.txt"}
+    flags = [*TOYS[name].split(), "--out", str(out)]
+    for flag, value in (wanted | changed).items():
+        flags += [f"--{flag.replace('_', '-')}", f"{value}"] * (flag in names)
+    try:
         return module.main(flags)
-    # Without what these verify and draw besides.
-    config = cli.parse(module.Config, flags, name, "", module.Config())
-    problem = module.problem() if name == "parity" else module.summation()
-    learner = entrants.learner(config, problem, *config.cells)
-    return cli.guard(lambda: entrants.train(config, name, learner, 0))
+    except Enough:
+        return 0
 
 
 def recorded(out):
-    """Of every run below a folder all rows, and the digests of all that it saved by itself."""
-    found = {}
-    for path in sorted(out.rglob("metrics.jsonl")):
-        digests = {row["step"]: row["leaves"] for row in rows(path.parent, "digests.jsonl")}
-        found[str(path.relative_to(out))] = rows(path.parent, path.name), digests
-    return found
+    """Of the one run below a folder all rows, and the digests of all that it saved."""
+    (path,) = out.rglob("metrics.jsonl")
+    digests = {row["step"]: row["leaves"] for row in rows(path.parent, "digests.jsonl")}
+    return rows(path.parent, path.name), digests
 
 
-SLOW = ("gradients", "ladder", "word_lm")  # several networks each, or a large program
+# Whose lanes are more than rows of tokens: masks, contexts, frames, draws of their own.
+SHARED = ("sentiment", "translation", "video", "glimpse")
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.soak) if n in SLOW else n for n in TRAINING]
-)
-def test_every_experiment_stopped_twice_ends_in_the_same_bits(name, tmp_path, monkeypatch, capsys):
-    """By a signal at its second dispatch, and at the second after that."""
+@pytest.mark.parametrize("name", TRAINING)
+def test_every_experiment_stopped_twice_or_on_two_devices_is_the_same_run(
+    name, tmp_path, first_network, monkeypatch
+):
+    """Stopped by a signal at its second dispatch, and at the second after that: to the bit."""
     if name not in TOYS:
         pytest.skip(f"no toy size for {name} in TOYS")
-    monkeypatch.setattr("rnn_jax.plots.curves", lambda rows, **labels: None)
-    (tmp_path / "text.txt").write_text(TEXT)
-    assert begin(name, tmp_path / "text.txt", tmp_path / "straight") == 0
+    assert begin(name, tmp_path / "straight") == 0
+    told, digests = recorded(tmp_path / "straight")
+    assert max(digests) == 6
+    if name in SHARED:
+        assert begin(name, tmp_path / "two", devices=2, eval_every=6, save_every=6) == 0
+        for ours, theirs in zip(recorded(tmp_path / "two")[0], told, strict=True):
+            assert ours == pytest.approx({key: theirs[key] for key in ours}, rel=1e-3)
     stop_at(monkeypatch, [2, 4])
-    status = [begin(name, tmp_path / "text.txt", tmp_path / "cut") for _ in range(3)]
-    assert status == [143, 143, 0]
-    straight, cut = recorded(tmp_path / "straight"), recorded(tmp_path / "cut")
-    assert straight and straight.keys() == cut.keys()
-    for run, (told, digests) in straight.items():
-        assert cut[run][0] == told, f"{run}: each row once, and the same"
-        assert cut[run][1].items() >= digests.items() and max(digests) == 6
+    assert [begin(name, tmp_path / "cut") for _ in range(3)] == [143, 143, 0]
+    cut = recorded(tmp_path / "cut")
+    assert cut[0] == told, "each row once, and the same"
+    assert cut[1].items() >= digests.items()

@@ -68,27 +68,13 @@ def test_naive_bayes_is_the_product_of_its_counts():
     assert sentences.naive_bayes(train, truth, asked, 3).tolist() == [0, 1, 1]
 
 
-def test_a_run_scores_draws_and_resumes_in_the_same_bits(capsys, reviews, tmp_path):
+def test_a_run_scores_and_draws(capsys, reviews, tmp_path):
     flags = [*reviews, "--dropout", "0.2", "--word-dropout", "0.2", "--eval-every", "4"]
-    straight, err = train(capsys, *flags, "--steps", "8", "--out", str(tmp_path / "a"))
+    found, err = train(capsys, *flags, "--steps", "4", "--out", str(tmp_path / "a"))
     assert "36 train, 4 valid" in err and "classes 0, 1, 2" in err
-    assert sum(map(sum, straight["confusion"])) == 4
-    assert straight["value"] == pytest.approx(1 - straight["accuracy"])
+    assert sum(map(sum, found["confusion"])) == 4
+    assert found["value"] == pytest.approx(1 - found["accuracy"])
     assert (tmp_path / "a" / "reading.png").read_bytes().startswith(b"\x89PNG")
-    train(capsys, *flags, "--steps", "4", "--out", str(tmp_path / "b"))
-    resumed, _ = train(capsys, *flags, "--steps", "8", "--out", str(tmp_path / "b"))
-    assert resumed["digest"] == straight["digest"] and resumed["value"] == straight["value"]
-
-
-def test_two_devices_learn_what_one_learns(capsys, reviews, tmp_path):
-    flags = [*reviews, "--steps", "4", "--eval-every", "4", "--pool", "last"]
-    losses = []
-    for devices in ("1", "2"):
-        out = tmp_path / devices
-        train(capsys, *flags, "--devices", devices, "--out", str(out))
-        lines = (out / "metrics.jsonl").read_text().splitlines()
-        losses.append(json.loads(lines[-1])["valid"])
-    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
 def test_a_hub_data_set_on_disk_reads_as_its_csv(reviews, tmp_path):

@@ -34,12 +34,10 @@ def trained(capsys, out, *flags):
     return json.loads(written)
 
 
-def test_a_run_on_two_files_is_scored_resumed_opened_and_drawn(capsys, files, tmp_path):
+def test_a_run_on_two_files_is_scored_opened_and_drawn(capsys, files, tmp_path):
     pytest.importorskip("sacrebleu")
-    before = trained(capsys, tmp_path / "one", "--data", *files, "--steps", "2")
-    found = trained(capsys, tmp_path / "one", "--data", *files, "--steps", "4")
-    assert (before["step"], found["step"]) == (2, 4)
-    assert [row["step"] for row in runs.open(tmp_path / "one").metrics] == [2, 4]
+    found = trained(capsys, tmp_path / "one", "--data", *files, "--steps", "2")
+    assert found["step"] == 2
     assert found["metric"] == "test BLEU, beam 2" and found["better"] == "higher"
     assert found["beam"]["bleu"] == found["value"] and "chrf" in found["greedy"]
     gap = found["nats_free"] - found["nats_forced"]

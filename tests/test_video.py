@@ -127,15 +127,12 @@ def train(capsys, path, *flags):
     return json.loads(capsys.readouterr().out)
 
 
-def test_a_run_on_a_table_draws_and_resumes_in_the_same_bits(capsys, tmp_path):
+def test_a_run_on_a_table_scores_and_draws(capsys, tmp_path):
     path = tmp_path / "mine.csv"
     path.write_text(csv())
-    straight = train(capsys, path, "--steps", "4", "--out", str(tmp_path / "a"))
+    found = train(capsys, path, "--steps", "4", "--out", str(tmp_path / "a"))
     assert (tmp_path / "a" / "video.png").read_bytes().startswith(b"\x89PNG")
-    train(capsys, path, "--steps", "2", "--out", str(tmp_path / "b"))
-    resumed = train(capsys, path, "--steps", "4", "--out", str(tmp_path / "b"))
-    assert resumed["digest"] == straight["digest"]
-    assert straight["value"] == pytest.approx(1 - straight["accuracy"]["causal"])
+    assert found["value"] == pytest.approx(1 - found["accuracy"]["causal"])
 
 
 REFUSED = {  # the file, flags, part of the line
