@@ -12,6 +12,7 @@ import pytest
 from experiments import throughput
 from experiments.racing import charlm, forms, layers, limit, pictures, report, steps, training
 from experiments.racing.contest import Entrant, contest, difference
+from experiments.racing.devices import DEVICES
 from experiments.racing.problem import BLOCKS, Sizes, draw
 from experiments.racing.turns import order, race
 
@@ -275,12 +276,13 @@ def test_quick_races_everybody_who_is_installed_in_under_a_minute(capsys, tmp_pa
 
 
 @pytest.mark.quick
-def test_one_device_and_two_train_alike_and_each_has_its_time(capsys, tmp_path):
+def test_every_number_of_devices_trains_alike_and_each_has_its_time(capsys, tmp_path):
     flags = ["--quick", "--only", "devices", "--cells", "tanh", "--turns", "2"]
     assert throughput.main([*flags, "--out", str(tmp_path)]) == 0
     (row,) = json.loads((tmp_path / "results.json").read_text())["rows"]
     assert row["name"] == "devices tanh 1x64 T=16 B=8"
-    assert row["devices_ms"].keys() == {"jit", "pmap, one device", "pmap, two devices"}
+    each = [f"{how}, {told}" for how in ("pmap", "invariant") for told in DEVICES]
+    assert [*row["devices_ms"]] == ["jit", *each]
     assert min(row["devices_ms"].values()) > 0
 
 

@@ -1,8 +1,8 @@
-"""One device and two on the same cores, and what `pmap` costs where there is only one.
+"""One, two and four devices on the same cores, and what `pmap` and `--invariant` cost on each.
 
     python -m experiments.racing.devices SIZES TURNS SECONDS      one size, in a process of its own
 
-The number of a CPU's devices is fixed when JAX starts, so another process has two of them.
+The number of a CPU's devices is fixed when JAX starts, so another process has four of them.
 """
 
 import functools
@@ -17,9 +17,11 @@ from typing import Any
 from experiments.racing.charlm import Sizes
 from experiments.racing.settings import Job, RaceSettings
 
-SHAPES = ((1, 64, 16, 8), (2, 128, 50, 50), (2, 256, 50, 50))  # layers, H, T, B
+# Layers, H, T, and B, which the 8 shards of --invariant divide.
+SHAPES = ((1, 64, 16, 8), (2, 128, 50, 48), (2, 256, 50, 48))
+DEVICES = {"one device": 1, "two devices": 2, "four devices": 4}
 _COUNT = 8  # steps in one dispatch
-_TWO = "--xla_force_host_platform_device_count=2"
+_FOUR = "--xla_force_host_platform_device_count=4"
 
 
 def jobs(settings: RaceSettings) -> list[Job]:
@@ -33,8 +35,8 @@ def jobs(settings: RaceSettings) -> list[Job]:
 
 
 def measure(sizes: Sizes, settings: RaceSettings) -> dict[str, Any]:
-    """The row: a step of `jit` on one device, of `pmap` on one and on two."""
-    flags = f"{os.environ.get('XLA_FLAGS', '')} {_TWO}".strip()  # of two the last counts
+    """The row: a step of `jit` on one device; of `pmap` and with `--invariant` on each number."""
+    flags = f"{os.environ.get('XLA_FLAGS', '')} {_FOUR}".strip()  # of two the last counts
     arguments = [json.dumps(sizes), str(settings.turns), str(settings.seconds)]
     done = subprocess.run(
         [sys.executable, "-m", "experiments.racing.devices", *arguments],
@@ -54,11 +56,10 @@ def _row(sizes: Sizes, turns: int, seconds: float) -> dict[str, Any]:
     from rnn_jax import parallel
 
     recipe = charlm.recipe(sizes, 0)
-    steps: dict[str, Callable] = {
-        "jit": parallel.data_parallel(recipe.steps(), 1),
-        "pmap, one device": parallel.over_devices(recipe.steps(), 1),
-        "pmap, two devices": parallel.over_devices(recipe.steps(), 2),
-    }
+    steps: dict[str, Callable] = {"jit": parallel.data_parallel(recipe.steps(), 1)}
+    for how, made in (("pmap", recipe.steps()), ("invariant", recipe.steps(invariant=True))):
+        for told, count in DEVICES.items():
+            steps[f"{how}, {told}"] = parallel.over_devices(made, count)
     trainers = {name: training.trainer(recipe, each) for name, each in steps.items()}
     losses = {
         name: {"losses": np.asarray(each.advance(_COUNT).loss)} for name, each in trainers.items()
