@@ -30,7 +30,10 @@ from experiments.cli.files import save
 if TYPE_CHECKING:  # JAX is imported inside the functions, so that --help answers at once
     import numpy as np
 
-QUICK = {"ways": ("causal",), "hidden": 64, "length": 12, "steps": 300, "eval_every": 150}
+QUICK = {
+    **{"ways": ("causal",), "hidden": 64, "length": 12, "features": (8, 16), "lr": 5e-3},
+    **{"average": 0.97, "steps": 700, "eval_every": 350, "save_every": 350},
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
