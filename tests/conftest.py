@@ -1,6 +1,9 @@
 """The tests' surroundings, set before anything imports JAX; processes they start inherit them."""
 
+import contextlib
+import gc
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,8 +12,13 @@ os.environ["JAX_PLATFORMS"] = os.environ.get("RNN_JAX_TEST_PLATFORM", "cpu")
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["MPLBACKEND"] = "agg"
+os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "0"  # what tests compile is not for their user's runs
 _FOUR_DEVICES = "--xla_force_host_platform_device_count=4"
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FOUR_DEVICES}".strip()
+# A toy program runs for milliseconds and compiles for seconds, so it is compiled unoptimised.
+# tests/test_optimised.py runs what is claimed to the bit once more as users' programs are.
+_LEVEL = f"--xla_backend_optimization_level={os.environ.get('RNN_JAX_TEST_OPTIMISATION', '0')}"
+_ASKED = os.environ.get("XLA_FLAGS", "")
+os.environ["XLA_FLAGS"] = " ".join([_FOUR_DEVICES, _LEVEL, _ASKED]).strip()
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -30,19 +38,51 @@ def key():
     return jax.random.key(0)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left_behind():
+    """A module's programs go with it: thousands of them slow the collector and what follows."""
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
+        gc.collect()
+
+
 @pytest.fixture(scope="module")
 def one_compilation_of_each_program(tmp_path_factory):
-    """A module's runs share their programs; compiling each anew is most of their time."""
+    """A module's runs share their programs; compiling each anew is most of their time.
+
+    So do the processes that they start. The largest size is what makes JAX lock the folder.
+    """
+    settings = {
+        "jax_enable_compilation_cache": True,
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("programs")),
+        "jax_compilation_cache_max_size": 1 << 30,
+        "jax_persistent_cache_min_compile_time_secs": 0,
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in settings.items():
+            patch.setenv(name.upper(), str(value))
+        with _configured(settings):
+            yield
+
+
+@contextlib.contextmanager
+def _configured(settings):
     import jax
 
-    settings = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("programs")),
-        "jax_persistent_cache_min_compile_time_secs": 0,
-        "jax_persistent_cache_min_entry_size_bytes": -1,
-    }
     before = {name: getattr(jax.config, name) for name in settings}
+    _configure(settings)
+    try:
+        yield
+    finally:
+        _configure(before)
+
+
+def _configure(settings):
+    """Tell JAX about its cache, which it looks at once unless it is reset."""
+    import jax
+    from jax.experimental.compilation_cache import compilation_cache
+
     for name, value in settings.items():
         jax.config.update(name, value)
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
+    compilation_cache.reset_cache()

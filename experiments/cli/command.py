@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.cli.flags import parse
+from experiments.cli.programs import keep_programs
 from experiments.cli.settings import CommonSettings, folder
 from rnn_jax.errors import BadInput, Stopped
 from rnn_jax.plain import plain, shown
@@ -115,6 +116,7 @@ def guard(action: Callable[[], None]) -> int:
     0: done. 2: bad input, one line on stderr. 130: Ctrl-C. 128 + number: stopped by that signal
     after saving. 141: whoever read the output has gone (``| head``). A ``SystemExit`` passes.
     """
+    keep_programs()
     try:
         action()
         sys.stdout.flush()
