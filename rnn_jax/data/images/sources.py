@@ -1,12 +1,12 @@
 """Where labelled pictures come from: packages, files, or a data set of the Hugging Face hub."""
 
-import importlib.util
 import io
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
+from rnn_jax.data.extras import packaged
 from rnn_jax.data.files import read_file
 from rnn_jax.data.hub import load
 from rnn_jax.data.images.labelled import Images, drawn, labelled
@@ -47,11 +47,10 @@ def read(data: str = "drawn", *, image: str = "image", label: str = "label") -> 
 
 def _packaged(data: str) -> Path:
     package, inside, install = PACKAGES[data]
-    found = importlib.util.find_spec(package)
-    for folder in found.submodule_search_locations or () if found else ():
-        if (path := Path(folder, inside)).is_file():
-            return path
-    raise BadInput(f"--data {data} is in the package {package}: {install}, or use --data drawn")
+    path = packaged(package, inside)
+    if path is None:
+        raise BadInput(f"--data {data} is in the package {package}: {install}, or use --data drawn")
+    return path
 
 
 def _table(path: str, source: str) -> Images:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import gettext
-import importlib.util
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
+from rnn_jax.data.extras import folders
 from rnn_jax.data.pairs.core import Pair
 from rnn_jax.data.tables import read_lines, read_table
 from rnn_jax.errors import BadInput
@@ -48,15 +47,15 @@ def french() -> list[Pair]:
 
     BadInput where the package is not installed. It is found without being imported.
     """
-    spec = importlib.util.find_spec(_PACK)
-    if spec is None or not spec.submodule_search_locations:
+    found = folders(_PACK)
+    if not found:
         raise BadInput(
             "--data french is in a package: pip install jupyterlab-language-pack-fr-FR, or give "
             "two files"
         )
     pairs: dict[tuple[str, str], Pair] = {}
-    for folder in spec.submodule_search_locations:
-        for path in sorted(Path(folder).rglob("*.mo")):
+    for folder in found:
+        for path in sorted(folder.rglob("*.mo")):
             with path.open("rb") as file:
                 catalogue = gettext.GNUTranslations(file)._catalog
             for english, translated in catalogue.items():
