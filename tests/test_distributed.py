@@ -49,12 +49,8 @@ def pair(tmp_path):
     """``flags -> two processes`` of the run in tmp_path/run, one device each; killed at the end."""
     (tmp_path / "text.txt").write_text(TEXT)
     started = []
-    environment = {
-        **os.environ,
-        "XLA_FLAGS": "",
-        "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "programs"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
+    one_device = os.environ["XLA_FLAGS"].replace("device_count=4", "device_count=1")
+    environment = {**os.environ, "XLA_FLAGS": one_device}
 
     def start(*flags):
         words = [sys.executable, "-m", "experiments.char_lm", *SMALL, *flags, "--distributed"]

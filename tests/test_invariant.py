@@ -59,15 +59,17 @@ def history(out):
     return [json.loads(line) for name in names for line in (out / name).read_text().splitlines()]
 
 
+@pytest.mark.optimised
 def test_a_run_is_the_same_on_four_devices_to_the_bit(text, alone, tmp_path):
     assert train(text, tmp_path / "run", 4, 7) == alone
     assert len(alone) == 7 + 3
 
 
+@pytest.mark.optimised
 def test_a_run_is_the_same_on_eight_devices_to_the_bit(text, alone, tmp_path):
     """In a process of its own, for a process has as many devices as it began with."""
     flags = ["--corpus", text, "--out", str(tmp_path / "run"), "--devices", "8", "--steps", "7"]
-    flag = "--xla_force_host_platform_device_count=8"
+    flag = os.environ["XLA_FLAGS"].replace("device_count=4", "device_count=8")
     subprocess.run(
         [sys.executable, "-m", "experiments.char_lm", *SMALL, *flags],
         **{"cwd": Path(__file__).parents[1], "env": {**os.environ, "XLA_FLAGS": flag}},
@@ -88,6 +90,7 @@ def test_saved_on_four_devices_it_goes_on_with_one_and_then_two(text, alone, tmp
     assert digests[0].items() >= digests[1].items() and len(digests[0]) == 4
 
 
+@pytest.mark.optimised
 @pytest.mark.soak
 def test_without_it_the_bits_depend_on_the_devices(text, tmp_path):
     """Else the tests above would prove nothing."""

@@ -203,7 +203,7 @@ def test_an_ensemble_with_counts_is_better_than_its_parts_and_the_cache_runs(run
 
     alone, counts = total(a, text), total(str(place / "ngram"), text)
     both = total(a, text, "--mix", str(place / "ngram"), "--fit", text)
-    assert both >= max(alone, counts)
+    assert both >= max(alone, counts) * (1 + 1e-6)  # fitted, so never behind but by rounding
     assert total(a, text, "--mix", str(place / "ngram"), "--weights", "1", "0") == pytest.approx(
         alone, rel=1e-4
     )

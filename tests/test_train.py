@@ -161,6 +161,7 @@ def cut_apply(model: Model, lanes: int, steps: int, cuts: list[int]) -> tuple[An
     return whole, (carry, jnp.concatenate(pieces))
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize("embed", [0, 128])
 def test_two_halves_are_the_whole_to_the_bit_at_char_lms_shapes(embed: int) -> None:
     whole, halves = cut_apply(language_model(66, "lstm", 128, 2, embed), 50, 50, [25])
