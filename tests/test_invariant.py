@@ -59,7 +59,6 @@ def history(out):
     return [json.loads(line) for name in names for line in (out / name).read_text().splitlines()]
 
 
-@pytest.mark.optimised
 def test_a_run_is_the_same_on_four_devices_to_the_bit(text, alone, tmp_path):
     assert train(text, tmp_path / "run", 4, 7) == alone
     assert len(alone) == 7 + 3

@@ -82,6 +82,7 @@ def test_the_readme_has_commands_and_code():
 def test_command_runs(line, place, monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(place)
     monkeypatch.syspath_prepend(str(place))
+    monkeypatch.setattr("rnn_jax.plots.curves", lambda rows, **labels: None)
     words = shlex.split(line.replace(" RUN", " runs/char_lm"))
     name = words[2].partition(".")[2]
     module = importlib.import_module(f"experiments.{name or '__main__'}")
