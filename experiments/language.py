@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # JAX is imported inside the functions, so that --help answer
     import numpy as np
 
     from rnn_jax.data.text import Corpus, Vocabulary
-    from rnn_jax.fit import Recipe
+    from rnn_jax.recipe import Recipe
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

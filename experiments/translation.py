@@ -28,7 +28,7 @@ from experiments.translating import TranslationSettings
 if TYPE_CHECKING:  # JAX is imported inside the functions, so that --help answers at once
     from experiments.translating.material import Material
     from experiments.translating.writing import Writer
-    from rnn_jax.fit import Recipe
+    from rnn_jax.recipe import Recipe
     from rnn_jax.tasks import Task
 
 _SAMPLES = 6  # held-out sources that are written at every evaluation

@@ -26,7 +26,7 @@ from rnn_jax.errors import BadInput
 
 if TYPE_CHECKING:  # JAX is imported inside the functions, so that --help answers at once
     from rnn_jax.data.text import Corpus
-    from rnn_jax.fit import Recipe
+    from rnn_jax.recipe import Recipe
 
 QUICK = {
     "vocabulary": 2000,

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,64 +10,15 @@ import jax
 import numpy as np
 import optax
 
-from rnn_jax import distributed, ordered, parallel, segments, sparse, trouble
+from rnn_jax import distributed, ordered, parallel, trouble
 from rnn_jax.digest import digest
 from rnn_jax.errors import Stopped
 from rnn_jax.evaluate import Evaluation, best, make_evaluate, ranks
-from rnn_jax.models import Model
 from rnn_jax.pace import Intervals, Pace, batches, room
 from rnn_jax.progress import Progress
+from rnn_jax.recipe import Recipe
 from rnn_jax.run import Run, Signals, start_or_resume
-from rnn_jax.tasks import Task
-from rnn_jax.train import Metrics, TrainState, create, make_step, make_steps
-
-
-class Recipe(NamedTuple):
-    """What is trained and how: all that decides the bits.
-
-    optimizer: an Optax transformation, clipping included; seed: of parameters and dropout (a model
-    without dropout ignores its key); average: decay of the moving average that is evaluated and
-    kept instead of the parameters, 0 for none; params: weights to start from, not ``model.init``'s;
-    noise: as in `make_step`; segment: keep every so many-th carry (`segments`), 0 keeps all; total:
-    another objective (`truncation`, `estimators`); needed: rows that a step looks at (`sparse`).
-    """
-
-    model: Model
-    task: Task
-    optimizer: optax.GradientTransformation
-    seed: int
-    average: float = 0.0
-    params: Any = None
-    noise: Callable[[jax.Array, Any], Any] | None = None
-    segment: int = 0
-    total: Callable[..., Any] | None = None
-    needed: sparse.Needed | None = None
-
-    def start(self) -> TrainState:
-        """The state at step 0, made by one program: compiling its pieces takes twice as long."""
-
-        @jax.jit
-        def made(key: jax.Array, params: Any) -> TrainState:
-            params = self.model.init(key) if params is None else params
-            average = self.average > 0
-            return create(self.model, self.optimizer, params, self.task.lanes, average=average)
-
-        return made(jax.random.split(jax.random.key(self.seed))[0], self.params)
-
-    def step(self, *, invariant: bool = False) -> Callable[..., tuple[TrainState, Metrics]]:
-        """One step, on one device or as one of several; invariant: the same bits on any number."""
-        make = partial(sparse.make_step, needed=self.needed) if self.needed else make_step
-        given = (self.model, self.task.loss, self.optimizer, self.average, self.noise)
-        shards = ordered.shards(self.task.lanes) if invariant else 0
-        return make(*given, shards=shards, total=self.total or segments.objective(self.segment))
-
-    def steps(self, *, invariant: bool = False) -> Callable[..., tuple[TrainState, Metrics]]:
-        """Several of them in one dispatch."""
-        return make_steps(self.step(invariant=invariant))
-
-    def key(self) -> jax.Array:
-        """What `steps` draws dropout and noise from: an argument, so that a seed is no program."""
-        return jax.random.split(jax.random.key(self.seed))[1]
+from rnn_jax.train import Metrics, TrainState
 
 
 class Outcome(NamedTuple):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnn_jax import pace
-from rnn_jax.fit import Recipe
+from rnn_jax.recipe import Recipe
 from rnn_jax.tasks import Batch
 from rnn_jax.train import Metrics, TrainState
 

@@ -53,7 +53,6 @@ def create(
     optimizer: optax.GradientTransformation,
     params: Any,
     lanes: int,
-    *,
     average: bool = False,
 ) -> TrainState:
     """The state at step 0; average: keep a moving average of the parameters.

@@ -25,6 +25,7 @@ FLOORS = (
     {"objective", "diagnose", "mixtures"},
     {"train", "decode", "evaluate", "pace", "truncation"},
     {"run", "parallel", "distributed", "segments", "sparse", "drawings", "trouble", "estimators"},
+    {"recipe"},
     {"fit"},
     {"together"},
 )

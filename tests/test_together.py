@@ -7,7 +7,7 @@ import pytest
 
 from rnn_jax import losses, models, pace, tasks
 from rnn_jax.data import synthetic
-from rnn_jax.fit import Recipe
+from rnn_jax.recipe import Recipe
 from rnn_jax.together import together
 
 V, B, T, S, ROOM = 5, 3, 4, 2, 4

@@ -14,7 +14,7 @@ from rnn_jax.errors import BadInput
 if TYPE_CHECKING:  # JAX is imported inside the functions, so that --help answers at once
     from experiments.truncation import Config
     from rnn_jax.estimators import Estimator
-    from rnn_jax.fit import Recipe
+    from rnn_jax.recipe import Recipe
     from rnn_jax.tasks import Batch, Task
     from rnn_jax.truncation import Truncation
 

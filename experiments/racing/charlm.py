@@ -7,7 +7,7 @@ import optax
 
 from rnn_jax import losses, models, tasks
 from rnn_jax.digest import named_leaves
-from rnn_jax.fit import Recipe
+from rnn_jax.recipe import Recipe
 
 VOCABULARY, RATE, CLIP = 65, 2e-3, 1.0
 _CHUNKS = 100

@@ -11,7 +11,7 @@ from torch import nn
 from experiments.racing import charlm, pytorch
 from experiments.racing.charlm import Sizes
 from experiments.racing.contest import Entrant, Values
-from rnn_jax.fit import Recipe
+from rnn_jax.recipe import Recipe
 
 
 class Model(nn.Module):

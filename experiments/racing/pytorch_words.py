@@ -18,7 +18,7 @@ from experiments.racing import pytorch
 from experiments.wordlm.recipe import rate
 from experiments.wordlm.settings import WordSettings
 from rnn_jax.data.text import Corpus
-from rnn_jax.fit import Recipe
+from rnn_jax.recipe import Recipe
 from rnn_jax.tasks import Batch
 
 

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from rnn_jax import pace, parallel, train
-from rnn_jax.fit import Recipe
+from rnn_jax.recipe import Recipe
 
 
 class _Endless(NamedTuple):

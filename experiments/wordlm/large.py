@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # JAX is imported inside the functions, so that --help answer
     import numpy as np
 
     from rnn_jax.data.synthetic import Language
-    from rnn_jax.fit import Recipe
+    from rnn_jax.recipe import Recipe
     from rnn_jax.tasks import Task
 
 Entrant = Literal[

@@ -10,8 +10,8 @@ if TYPE_CHECKING:  # JAX is imported inside the functions, so that --help answer
     import optax
 
     from rnn_jax.data.text import Corpus
-    from rnn_jax.fit import Recipe
     from rnn_jax.models import WordNetwork
+    from rnn_jax.recipe import Recipe
 
 
 def model_spec(config: WordSettings) -> dict[str, Any]:

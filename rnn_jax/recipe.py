@@ -1,0 +1,60 @@
+"""What is trained and how: model, task, optimizer and seed, before any run of it."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import optax
+
+from rnn_jax import ordered, segments, sparse
+from rnn_jax.models import Model
+from rnn_jax.tasks import Task
+from rnn_jax.train import Metrics, TrainState, create, make_step, make_steps
+
+
+class Recipe(NamedTuple):
+    """What is trained and how: all that decides the bits.
+
+    optimizer: an Optax transformation, clipping included; seed: of parameters and dropout (a model
+    without dropout ignores its key); average: decay of the moving average that is evaluated and
+    kept instead of the parameters, 0 for none; params: weights to start from, not ``model.init``'s;
+    noise: as in `make_step`; segment: keep every so many-th carry (`segments`), 0 keeps all; total:
+    another objective (`truncation`, `estimators`); needed: rows that a step looks at (`sparse`).
+    """
+
+    model: Model
+    task: Task
+    optimizer: optax.GradientTransformation
+    seed: int
+    average: float = 0.0
+    params: Any = None
+    noise: Callable[[jax.Array, Any], Any] | None = None
+    segment: int = 0
+    total: Callable[..., Any] | None = None
+    needed: sparse.Needed | None = None
+
+    def start(self) -> TrainState:
+        """The state at step 0, made by one program: compiling its pieces takes twice as long."""
+
+        @jax.jit
+        def made(key: jax.Array, params: Any) -> TrainState:
+            params = self.model.init(key) if params is None else params
+            return create(self.model, self.optimizer, params, self.task.lanes, self.average > 0)
+
+        return made(jax.random.split(jax.random.key(self.seed))[0], self.params)
+
+    def step(self, *, invariant: bool = False) -> Callable[..., tuple[TrainState, Metrics]]:
+        """One step, on one device or as one of several; invariant: the same bits on any number."""
+        make = partial(sparse.make_step, needed=self.needed) if self.needed else make_step
+        given = (self.model, self.task.loss, self.optimizer, self.average, self.noise)
+        shards = ordered.shards(self.task.lanes) if invariant else 0
+        return make(*given, shards=shards, total=self.total or segments.objective(self.segment))
+
+    def steps(self, *, invariant: bool = False) -> Callable[..., tuple[TrainState, Metrics]]:
+        """Several of them in one dispatch."""
+        return make_steps(self.step(invariant=invariant))
+
+    def key(self) -> jax.Array:
+        """What `steps` draws dropout and noise from: an argument, so that a seed is no program."""
+        return jax.random.split(jax.random.key(self.seed))[1]
