@@ -35,7 +35,7 @@ class Config(standalone.StandaloneSettings):
 
     RANGES: ClassVar[Mapping[str, str]] = {
         **{"embed": "[1, inf)", "seen": "[1, inf)", "size": "[8, 1024]", "beams": "[1, 100]"},
-        **{"least": "[1, inf)", "longest": "[1, inf)"},
+        **{"least": "[1, inf)", "longest": "[1, inf)", "fold": "[1, 16]", "unread": "[0, 1)"},
     }
 
     steps: int = 4000
@@ -56,14 +56,20 @@ class Config(standalone.StandaloneSettings):
     """steps between two checkpoints"""
     scripts: tuple[str, ...] = ("latin", "cyrillic")
     """whose letters: first words of Unicode names"""
-    size: int = 40
+    size: int = 56
     """pixels of a picture, each way"""
-    features: tuple[int, ...] = (16, 32, 64)
+    features: tuple[int, ...] = (32, 64)
     """of the CNN's layers, each of which halves the picture"""
+    fold: int = 2
+    """pixels a side that the CNN reads as one with so many more colours"""
     seen: int = 256
-    """size of what the CNN says of a picture"""
-    embed: int = 64
+    """size of what the CNN says of all of a picture, from which h_0 is made"""
+    attention: str = "general"
+    """none, dot, general or additive: how the writer looks at the CNN's map at every word"""
+    embed: int = 128
     """size of the words' embedding"""
+    unread: float = 0.2
+    """share of the words fed in training that it may not read, so that it looks, not guesses"""
     least: int = 5
     """times a word of --data has to come in training, else it is left out"""
     longest: int = 40
@@ -78,7 +84,8 @@ class Config(standalone.StandaloneSettings):
 
 def model_spec(config: Config, data: captions.Data) -> dict[str, Any]:
     """What `models.from_spec` builds the network from."""
-    names = ("cell", "hidden", "layers", "embed", "features", "seen", "dropout")
+    names = ("cell", "hidden", "layers", "embed", "features", "fold", "seen")
+    names += ("attention", "dropout")
     arguments = {name: getattr(config, name) for name in names}
     arguments |= {"shape": data.shape, "vocabulary": len(data.vocabulary)}
     return {"builder": "caption_model", "arguments": arguments}
@@ -114,6 +121,11 @@ def scores(config: Config, data: captions.Data, trained: standalone.Trained) -> 
         exact = [words in names for words, names in zip(said, right, strict=True)]
         told |= {f"exact_{name}": float(np.mean(exact)), f"bleu_{name}": captions.bleu(said, right)}
         if name == "held_out":
+            told |= {"mistakes": captions.mistakes(said, right)}
+            if part.narrow:
+                narrow = [names[:n] for names, n in zip(right, part.narrow, strict=False)]
+                exact_narrow = [words in names for words, names in zip(said, narrow, strict=True)]
+                told |= {"exact_held_out_by_outline": float(np.mean(exact_narrow))}
             shown = part.pictures(rows[:DRAWN], None)
             title = f"Held out: {np.mean(exact):.1%} of {len(rows)} exactly right"
             sheet = captions.contact_sheet(shown, said[:DRAWN], right, title)

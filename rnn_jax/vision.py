@@ -15,18 +15,30 @@ Array = jax.Array
 class Convolutions(nn.Module):
     """Pictures [N, H, W, C] to a map [N, H / 2^n, W / 2^n, F]: n times 3 by 3, relu, pooled.
 
-    A 3 by 3 convolution is a dense layer on the nine shifted pictures, pooling a maximum over two
-    axes: within a loop over steps XLA's own are many times slower on a CPU.
+    fold: pixels a side that become channels before all that (sides of f 2^n pixels to one); what
+    a large picture costs is mostly its first layer's memory. A 3 by 3 convolution is a dense layer
+    on the nine shifted pictures, pooling a maximum over two axes: within a loop over steps XLA's
+    own are many times slower on a CPU.
     """
 
     features: Sequence[int]
+    fold: int = 1
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """The map."""
+        x = folded(x, self.fold)
         for count in self.features:
             x = halved(nn.relu(nn.Dense(count)(neighbours(x))))
         return x
+
+
+def folded(x: Array, by: int) -> Array:
+    """Squares of `by` pixels a side as channels, [N, H / by, W / by, by² C]; zeros fill up."""
+    many, height, width, channels = x.shape
+    x = jnp.pad(x, ((0, 0), (0, -height % by), (0, -width % by), (0, 0)))
+    x = x.reshape(many, -(-height // by), by, -(-width // by), by, channels)
+    return x.swapaxes(2, 3).reshape(*x.shape[:2], x.shape[3], by * by * channels)
 
 
 def neighbours(x: Array) -> Array:

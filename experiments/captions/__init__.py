@@ -2,7 +2,7 @@
 
 from experiments.captions.data import BEGIN, END, Captioned, Data, make_task, read
 from experiments.captions.sheet import contact_sheet
-from experiments.captions.written import bleu, written
+from experiments.captions.written import bleu, mistakes, written
 
 __all__ = [
     "BEGIN",
@@ -12,6 +12,7 @@ __all__ = [
     "bleu",
     "contact_sheet",
     "make_task",
+    "mistakes",
     "read",
     "written",
 ]

@@ -18,16 +18,19 @@ if TYPE_CHECKING:  # JAX is imported inside the functions, so that --help answer
 
 BEGIN, END = 0, 1  # tokens: the unknown one, which is never written, is what a caption begins with
 _VALID_LANES = 50
+_ASKED = 0.3  # of the glyphs learned from are drawn in the font that is asked about
 
 
 class Captioned(NamedTuple):
     """captions: of each picture all that are right, as words; pictures: ``(rows, rng) ->`` uint8
-    [B, S, S] or [B, S, S, 3], bent at random by an rng; name: where they come from.
+    [B, S, S] or [B, S, S, 3], bent at random by an rng; name: where they come from; narrow: how
+    many of each picture's captions, the first, are right if only equal outlines are one glyph.
     """
 
     name: str
     captions: list[list[list[str]]]
     pictures: Callable[[Any, Any], "np.ndarray"]
+    narrow: Sequence[int] | None = None
 
 
 class Data(NamedTuple):
@@ -58,7 +61,8 @@ def read(config: "Config") -> Data:
     rng = generator(config.seed, 0, held_out=True)
     train, valid = (_table if config.data else _glyphs)(config, rng)
     counts = Counter(w for captions in train.captions for one in captions for w in one)
-    known = sorted(w for w, n in counts.items() if n >= config.least)
+    least = config.least if config.data else 1  # the names of glyphs are chosen by their words
+    known = sorted(w for w, n in counts.items() if n >= least)
     vocabulary = Vocabulary((UNKNOWN, "\n", *(f" {w}" for w in known)), "words", BEGIN)
     kept = {*known}
     train, valid = (
@@ -92,11 +96,14 @@ def _glyphs(config: "Config", rng: "np.random.Generator") -> tuple[Captioned, Ca
             if rng is None:
                 return made.pictures[glyphs, 0]
             there = made.there[glyphs] * rng.random((len(glyphs), made.there.shape[1]))
-            plain = made.pictures[glyphs, there.argmax(1)].astype(np.float32)
+            faces = np.where(rng.random(len(glyphs)) < _ASKED, 0, there.argmax(1))
+            plain = made.pictures[glyphs, faces].astype(np.float32)
             return np.clip(images.warped(rng, plain, bend), 0, 255).astype(np.uint8)
 
         names = [made.names[row] for row in rows]
-        parts.append(Captioned(f"glyphs of DejaVu, {', '.join(config.scripts)}", names, pictures))
+        narrow = [made.outlined[row] for row in rows]
+        told = f"glyphs of DejaVu, {', '.join(config.scripts)}"
+        parts.append(Captioned(told, names, pictures, narrow))
     return parts[0], parts[1]
 
 
@@ -174,8 +181,10 @@ def make_task(config: "Config", data: Data) -> "Task":
             said = data.tokens(chosen)[: data.longest - 1]
             tokens[lane, 1 : 1 + len(said)], mask[lane, : 1 + len(said)] = said, True
         filled = np.concatenate([rows, np.zeros(count - len(rows), int)])
-        pictures = part.pictures(filled, rng)
-        return tasks.Batch(tokens[:, :-1], tokens[:, 1:], mask=mask, context=pictures)
+        pictures, read = part.pictures(filled, rng), tokens[:, :-1]
+        if rng is not None:
+            read = np.where(rng.random(read.shape) < config.unread, BEGIN, read)
+        return tasks.Batch(read, tokens[:, 1:], mask=mask, context=pictures)
 
     def train(position: int) -> "Batch":
         rng = generator(config.seed, position)

@@ -1,5 +1,6 @@
 """What a trained network writes about pictures, and how near it comes."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,27 @@ def written(
         )
         found += [data.words(one) for one in np.asarray(tokens)[: len(some), 0]]
     return found
+
+
+def mistakes(said: Sequence[list[str]], right: Sequence[list[list[str]]]) -> dict[str, int]:
+    """How often which words stood for which, "caron > breve": of each wrong caption the words that
+    only the right one has, and those that only it has, in the order of how often.
+    """
+    found: Counter[str] = Counter()
+    for words, names in zip(said, right, strict=True):
+        if words in names:
+            continue
+        missing, added = min(
+            (_apart(one, words) for one in names), key=lambda two: len(two[0] + two[1])
+        )
+        found[f"{' '.join(missing) or '-'} > {' '.join(added) or '-'}"] += 1
+    return dict(found.most_common())
+
+
+def _apart(one: list[str], other: list[str]) -> tuple[list[str], list[str]]:
+    """The words of each that the other lacks; both whole where they differ in order alone."""
+    a, b = Counter(one) - Counter(other), Counter(other) - Counter(one)
+    return ([*a.elements()], [*b.elements()]) if a or b else (one, other)
 
 
 def bleu(said: Sequence[list[str]], right: Sequence[list[list[str]]]) -> float | None:

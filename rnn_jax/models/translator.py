@@ -29,7 +29,9 @@ def attention_named(name: str, hidden: int, memory: int) -> Attention | None:
     if name not in made:
         raise BadInput(f"no attention {name!r}; use {', '.join(ATTENTIONS)}")
     if name == "dot" and hidden != memory:
-        raise BadInput(f"dot attention needs an even --hidden, not {hidden}; or use general")
+        raise BadInput(
+            f"dot attention of {hidden} numbers with {memory}: give as many, or use general"
+        )
     return made[name]()
 
 
