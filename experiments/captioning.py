@@ -25,8 +25,11 @@ from experiments import captions, cli, standalone
 from experiments.cli.files import save
 
 DRAWN = 36  # pictures of the contact sheet
-QUICK = {"scripts": ("latin",), "size": 24, "features": (16, 32), "hidden": 96, "seen": 96,
-         "steps": 400, "eval_every": 200, "save_every": 200}  # fmt: skip
+QUICK = {
+    **{"scripts": ("latin",), "size": 40, "features": (24, 48), "hidden": 128, "seen": 96},
+    **{"embed": 64, "lanes": 32, "lr": 3e-3, "steps": 600, "horizon": 600, "beams": 2},
+    **{"eval_every": 300, "save_every": 300},
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -91,13 +94,12 @@ def model_spec(config: Config, data: captions.Data) -> dict[str, Any]:
     return {"builder": "caption_model", "arguments": arguments}
 
 
-def shower(config: Config, data: captions.Data) -> Callable[[int, Any], tuple[str, str]]:
+def shower(
+    config: Config, data: captions.Data, model: Any
+) -> Callable[[int, Any], tuple[str, str]]:
     """``(step, weights) -> (header, text)``: the same few held-out pictures at every stage."""
     import numpy as np
 
-    from rnn_jax import models
-
-    model = models.from_spec(model_spec(config, data), trust=True)
     rows = np.arange(min(6, len(data.valid.captions)))
 
     def show(step: int, weights: Any) -> tuple[str, str]:
@@ -109,7 +111,7 @@ def shower(config: Config, data: captions.Data) -> Callable[[int, Any], tuple[st
     return show
 
 
-def scores(config: Config, data: captions.Data, trained: standalone.Trained) -> dict[str, Any]:
+def scores(config: Config, data: captions.Data, model: Any, params: Any) -> dict[str, Any]:
     """Of the held-out pictures, and of as many that were learned from, by the best weights."""
     import numpy as np
 
@@ -117,7 +119,7 @@ def scores(config: Config, data: captions.Data, trained: standalone.Trained) -> 
     for name, part in (("held_out", data.valid), ("learned", data.train)):
         rows = np.arange(min(len(part.captions), 500 if name == "held_out" else 100))
         right = [part.captions[row] for row in rows]
-        said = captions.written(trained.model, trained.params, data, part, rows, config.beams)
+        said = captions.written(model, params, data, part, rows, config.beams)
         exact = [words in names for words, names in zip(said, right, strict=True)]
         told |= {f"exact_{name}": float(np.mean(exact)), f"bleu_{name}": captions.bleu(said, right)}
         if name == "held_out":
@@ -135,13 +137,20 @@ def scores(config: Config, data: captions.Data, trained: standalone.Trained) -> 
 
 def run(config: Config) -> dict[str, Any]:
     """Train, caption, draw."""
+    from rnn_jax import models
+
     data = captions.read(config)
     task, spec = captions.make_task(config, data), model_spec(config, data)
+    model = models.from_spec(spec, trust=True)  # one for all that is written: one search, compiled
     trained = standalone.train(
         *("captioning", config, task, spec, data.record),
-        **{"vocabulary": data.vocabulary.to_json(), "show": shower(config, data), "unit": "words"},
+        **{
+            "vocabulary": data.vocabulary.to_json(),
+            "show": shower(config, data, model),
+            "unit": "words",
+        },
     )
-    found = scores(config, data, trained)
+    found = scores(config, data, model, trained.params)
     told = {
         "metric": "share of held-out pictures captioned wrongly",
         **{"value": 1 - found["exact_held_out"], "baseline": 1.0, "better": "lower"},

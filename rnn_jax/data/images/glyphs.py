@@ -50,6 +50,7 @@ def glyph(
     return picture
 
 
+@cache
 def outline(character: str, font: str = FONTS[0]) -> bytes:
     """What two characters of a font have in common if they look alike: their curves.
 
@@ -57,7 +58,7 @@ def outline(character: str, font: str = FONTS[0]) -> bytes:
     """
     opened = _having(character, font)
     opened.set_size(64, 72)
-    opened.set_text(character)
+    opened.load_char(ord(character))
     points, codes = opened.get_path()
     return np.asarray(points).tobytes() + np.asarray(codes).tobytes()
 
