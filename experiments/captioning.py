@@ -27,8 +27,8 @@ from experiments.cli.files import save
 DRAWN = 36  # pictures of the contact sheet
 QUICK = {
     **{"scripts": ("latin",), "size": 40, "features": (24, 48), "hidden": 128, "seen": 96},
-    **{"embed": 64, "lanes": 32, "lr": 3e-3, "steps": 600, "horizon": 600, "beams": 2},
-    **{"eval_every": 300, "save_every": 300},
+    **{"embed": 64, "lr": 3e-3, "steps": 1500, "horizon": 1500, "beams": 2},
+    **{"eval_every": 750, "save_every": 750},
 }
 
 
@@ -41,21 +41,25 @@ class Config(standalone.StandaloneSettings):
         **{"least": "[1, inf)", "longest": "[1, inf)", "fold": "[1, 16]", "unread": "[0, 1)"},
     }
 
-    steps: int = 4000
+    steps: int = 8000
     """updates in total; a resumed run goes on up to here"""
-    lr: float = 1e-3
+    lr: float = 2e-3
     """learning rate"""
     cell: str = "gru"
     """the recurrent cell: a name, or module:constructor"""
     hidden: int = 256
     """width H of the writer"""
+    horizon: int = 8000
+    """steps over which the learning rate falls to zero along a cosine; 0 is off"""
+    lanes: int = 32
+    """pictures B of a batch (also --batch-size)"""
     dropout: float = 0.2
     """share of the activations dropped"""
     average: float = 0.998
     """evaluate and keep a moving average of the weights with this decay; 0 is off"""
-    eval_every: int = 500
+    eval_every: int = 1000
     """steps between two evaluations"""
-    save_every: int = 500
+    save_every: int = 1000
     """steps between two checkpoints"""
     scripts: tuple[str, ...] = ("latin", "cyrillic")
     """whose letters: first words of Unicode names"""
@@ -71,7 +75,7 @@ class Config(standalone.StandaloneSettings):
     """none, dot, general or additive: how the writer looks at the CNN's map at every word"""
     embed: int = 128
     """size of the words' embedding"""
-    unread: float = 0.2
+    unread: float = 0.3
     """share of the words fed in training that it may not read, so that it looks, not guesses"""
     least: int = 5
     """times a word of --data has to come in training, else it is left out"""
