@@ -53,7 +53,7 @@ class Config(standalone.StandaloneSettings):
     """steps over which the learning rate falls to zero along a cosine; 0 is off"""
     lanes: int = 32
     """pictures B of a batch (also --batch-size)"""
-    dropout: float = 0.2
+    dropout: float = 0.1
     """share of the activations dropped"""
     average: float = 0.998
     """evaluate and keep a moving average of the weights with this decay; 0 is off"""
@@ -75,7 +75,7 @@ class Config(standalone.StandaloneSettings):
     """none, dot, general or additive: how the writer looks at the CNN's map at every word"""
     embed: int = 128
     """size of the words' embedding"""
-    unread: float = 0.3
+    unread: float = 0.2
     """share of the words fed in training that it may not read, so that it looks, not guesses"""
     least: int = 5
     """times a word of --data has to come in training, else it is left out"""

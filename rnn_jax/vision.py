@@ -16,20 +16,23 @@ class Convolutions(nn.Module):
     """Pictures [N, H, W, C] to a map [N, H / 2^n, W / 2^n, F]: n times 3 by 3, relu, pooled.
 
     fold: pixels a side that become channels before all that (sides of f 2^n pixels to one); what
-    a large picture costs is mostly its first layer's memory. A 3 by 3 convolution is a dense layer
+    a large picture costs is mostly its first layer's memory. norm: before each relu a layer norm
+    over the F numbers of a place, so that faint detail counts as much as thick strokes. A 3 by 3 convolution is a dense layer
     on the nine shifted pictures, pooling a maximum over two axes: within a loop over steps XLA's
     own are many times slower on a CPU.
     """
 
     features: Sequence[int]
     fold: int = 1
+    norm: bool = False
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """The map."""
         x = folded(x, self.fold)
         for count in self.features:
-            x = halved(nn.relu(nn.Dense(count)(neighbours(x))))
+            x = nn.Dense(count)(neighbours(x))
+            x = halved(nn.relu(nn.LayerNorm()(x) if self.norm else x))
         return x
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # JAX is imported inside the functions, so that --help answer
 
 BEGIN, END = 0, 1  # tokens: the unknown one, which is never written, is what a caption begins with
 _VALID_LANES = 50
-_ASKED = 0.4  # of the glyphs learned from are drawn in the font that is asked about
+_ASKED = 0.5  # of the glyphs learned from are drawn in the font that is asked about
 
 
 class Captioned(NamedTuple):
@@ -87,7 +87,7 @@ def _glyphs(config: "Config", rng: "np.random.Generator") -> tuple[Captioned, Ca
     from rnn_jax.data.named_glyphs import named_glyphs
 
     made = named_glyphs(config.scripts, config.size, config.valid, rng)
-    bend = images.Warp(shift=config.size / 24, turn=4, grow=0.05, slant=0.06, bend=0.4)
+    bend = images.Warp(shift=config.size / 48, turn=2, grow=0.02, slant=0.03, bend=0.2)
     parts = []
     for rows in (np.flatnonzero(~made.held_out), np.flatnonzero(made.held_out)):
 

@@ -40,37 +40,34 @@ def caption_model(
     to many (Vinyals et al. 2015; with attention Xu et al. 2015); dropout: of the map, of what is
     said of it, and in the language model.
     """
-    eye = from_module(Convolutions(tuple(features), fold), tuple(shape))
+    eye = from_module(Convolutions(tuple(features), fold, norm=True), tuple(shape))
     drawn = jax.eval_shape(lambda: eye.apply(eye.init(jax.random.key(0)), jnp.zeros((1, *shape))))
-    depth = drawn.shape[3]
+    places, depth = drawn.shape[1] * drawn.shape[2], drawn.shape[3]
     looks = attention_named(attention, hidden, depth)
     sizes = [embed] + [hidden] * (layers - 1)
     body = stack(*(build(cell, size, hidden) for size in sizes), dropout_rate=dropout)
     noisy = {"dropout_rate": dropout}
     writer = looking(body, looks, vocabulary, embed, (hidden, depth), **noisy)
-    return conditioned(seeing(eye, (*drawn.shape[1:], seen), writer, looks, **noisy), writer)
+    return conditioned(seeing(eye, (places, depth, seen), writer, looks, **noisy), writer)
 
 
 def seeing(
     eye: Any,
-    sizes: tuple[int, int, int, int],
+    sizes: tuple[int, int, int],
     writer: Model,
     attention: Attention | None,
     *,
     dropout_rate: float = 0.0,
 ) -> Encoder:
-    """A picture as the carry of `looking`: the memory is ``m_s = map_s + P_s``, P [h w, D] learned.
+    """A picture as the carry of `looking`: the memory is ``m_s = map_s + P_s``, P [S, D] learned.
 
-    eye: a Layer, pictures to maps [B, h, w, D]; sizes: h, w, D and N of ``y = relu(z W + b)``
-    [B, N], where z [B, h D] has of each row of the map the largest: what there is at each height,
-    and not what the picture is as a whole, which can be known by heart. Each part of the writer's
-    state starts as tanh of an affine map of y.
+    eye: a Layer, pictures to maps [B, h, w, D]; sizes: S = h w, D and N of ``y = relu(map W + b)``
+    [B, N]. Each part of the writer's state starts as tanh of an affine map of y.
     """
-    high, wide, depth, seen = sizes
-    places = high * wide
+    places, depth, seen = sizes
     state = jax.eval_shape(lambda: writer.start(writer.init(jax.random.key(0)), 1).state)
     leaves, form = jax.tree.flatten(state)
-    whole, parts = dense(high * depth, seen), [dense(seen, leaf.shape[-1]) for leaf in leaves]
+    whole, parts = dense(places * depth, seen), [dense(seen, leaf.shape[-1]) for leaf in leaves]
 
     def init(key: Array) -> dict:
         k_eye, k_whole, k_keys, k_P, *keys = jax.random.split(key, 4 + len(parts))
@@ -85,8 +82,7 @@ def seeing(
     def apply(w: dict, context: Any, keys: Array | None) -> Looking:
         m = eye.apply(w["eye"], context).reshape(-1, places, depth)
         m = dropout(lane_keys(keys, _MAP), m.swapaxes(0, 1), dropout_rate).swapaxes(0, 1)
-        z = m.reshape(-1, high, wide, depth).max(2).reshape(-1, high * depth)
-        y = jax.nn.relu(whole.apply(w["whole"], z))
+        y = jax.nn.relu(whole.apply(w["whole"], m.reshape(-1, places * depth)))
         y = dropout(keys, y[None], dropout_rate)[0]
         begun = [jnp.tanh(p.apply(wp, y)) for p, wp in zip(parts, w["parts"], strict=True)]
         carry = Looking(jax.tree.unflatten(form, begun))
