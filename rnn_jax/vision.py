@@ -17,9 +17,9 @@ class Convolutions(nn.Module):
 
     fold: pixels a side that become channels before all that (sides of f 2^n pixels to one); what
     a large picture costs is mostly its first layer's memory. norm: before each relu a layer norm
-    over the F numbers of a place, so that faint detail counts as much as thick strokes. A 3 by 3 convolution is a dense layer
-    on the nine shifted pictures, pooling a maximum over two axes: within a loop over steps XLA's
-    own are many times slower on a CPU.
+    over the F numbers of a place, so that faint detail counts as much as thick strokes. A 3 by 3
+    convolution is a dense layer on the nine shifted pictures, pooling a maximum over two axes:
+    within a loop over steps XLA's own are many times slower on a CPU.
     """
 
     features: Sequence[int]
