@@ -243,6 +243,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_used(capsys, text, tmp
 @pytest.mark.parametrize(
     "name",
     [
+        "captioning",
         "char_lm",
         "hello",
         "neural_lm",
