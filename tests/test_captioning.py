@@ -20,9 +20,7 @@ pytestmark = pytest.mark.usefixtures("one_compilation_of_each_program")
 SMALL = (
     *("--size", "12", "--hidden", "4", "--seen", "5", "--embed", "3", "--features", "2"),
     *("--lanes", "4", "--beams", "2", "--steps", "2", "--dropout", "0"),
-    *("--log-every", "1", "--lr", "0.02"),
 )
-METRICS = ("loss", "valid", "error")
 
 
 @pytest.fixture(scope="module")
@@ -142,21 +140,11 @@ def run(capsys, *flags):
     return json.loads(capsys.readouterr().out)
 
 
-def test_a_run_on_glyphs_writes_captions_and_a_sheet_on_two_devices_as_on_one(capsys, tmp_path):
-    glyphs = ("--scripts", "cyrillic", "--out")
-    one = run(capsys, *glyphs, str(tmp_path / "one"))
-    assert one["value"] == pytest.approx(1 - one["exact_held_out"]) and one["step"] == 2
-    assert sum(one["mistakes"].values()) > 0 and one["exact_held_out_by_outline"] <= 1
-    assert (tmp_path / "one" / "captions.png").read_bytes().startswith(b"\x89PNG")
-    run(capsys, "--devices", "2", *glyphs, str(tmp_path / "two"))
-    losses = []
-    for name in ("one", "two"):
-        lines = (tmp_path / name / "metrics.jsonl").read_text().splitlines()
-        losses.append([row[x] for row in map(json.loads, lines) for x in row if x in METRICS])
-    assert len(losses[0]) == 4 and losses[0][0] > losses[0][1], (
-        "two losses, two of what is held out"
-    )
-    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+def test_a_run_on_glyphs_writes_captions_and_a_sheet(capsys, tmp_path):
+    result = run(capsys, "--scripts", "cyrillic", "--out", str(tmp_path / "run"))
+    assert result["value"] == pytest.approx(1 - result["exact_held_out"]) and result["step"] == 2
+    assert sum(result["mistakes"].values()) > 0 and result["exact_held_out_by_outline"] <= 1
+    assert (tmp_path / "run" / "captions.png").read_bytes().startswith(b"\x89PNG")
 
 
 def pictured(tmp_path, broken=False):
