@@ -11,8 +11,6 @@ from rnn_jax.layers import Layer
 
 Array = jax.Array
 
-_FAINT = 1e-3  # variance below which a place counts as blank: its noise is not made larger
-
 
 class Convolutions(nn.Module):
     """Pictures [N, H, W, C] to a map [N, H / 2^n, W / 2^n, F]: n times 3 by 3, relu, pooled.
@@ -34,7 +32,7 @@ class Convolutions(nn.Module):
         x = folded(x, self.fold)
         for count in self.features:
             x = nn.Dense(count)(neighbours(x))
-            x = halved(nn.relu(nn.LayerNorm(epsilon=_FAINT)(x) if self.norm else x))
+            x = halved(nn.relu(nn.LayerNorm()(x) if self.norm else x))
         return x
 
 
