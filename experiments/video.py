@@ -14,8 +14,8 @@ drawn from Matplotlib's fonts; those of the validation clips are pictures never 
 that tells sequences apart, one with the label, the others are the vector), or an .npz file with
 features [N, T, ...] and labels [N, T], -1 after a sequence's end; features may be pictures.
 The JSON line's value is the causal network's share of wrong frames (the first way's where that is
-not trained). Writes a run for each way and video.png. No full run of it has been
-measured yet.
+not trained). Writes a run for each way and video.png. Measured: causal, 98.1 % of frames right
+after 1,500 steps, where single frames allow 18.75 % (experiments/results/drawings_video.json).
 """
 
 import dataclasses
