@@ -14,9 +14,9 @@ pictures whose name beam search gets wrong, by the weights that did best on them
 share right if only equal outlines are one picture, which words stood for which, what the same
 network says of pictures it has learned from, and BLEU where sacrebleu is installed. The baseline,
 1, is the name of any picture seen in training: it is never right. Writes, besides a run's files,
-captions.png. Measured (experiments/results/drawings_captioning.json): 60 % of held-out combinations
-after 4,000 steps of an earlier form, without the CNN's layer norm; --quick, a minute of CPU time
-and Latin alone, 31 %. The defaults' 8,000 steps have not been measured.
+captions.png. Measured (experiments/results/drawings_captioning.json): 74.3 % of held-out
+combinations in 6 minutes, 92 % of those learned from; --quick, a minute of CPU time and Latin
+alone, 31 %.
 """
 
 import dataclasses
