@@ -30,7 +30,8 @@ def attention_named(name: str, hidden: int, memory: int) -> Attention | None:
         raise BadInput(f"no attention {name!r}; use {', '.join(ATTENTIONS)}")
     if name == "dot" and hidden != memory:
         raise BadInput(
-            f"dot attention of {hidden} numbers with {memory}: give as many, or use general"
+            f"dot attention of {hidden} numbers with {memory}: give an equal --hidden (even, for a "
+            "translator), or use general"
         )
     return made[name]()
 
