@@ -35,7 +35,7 @@ class Recipe(NamedTuple):
     needed: sparse.Needed | None = None
 
     def start(self) -> TrainState:
-        """The state at step 0, made by one program: compiling its pieces takes twice as long."""
+        """The state at step 0, made by one program: there is less to compile, and it is kept."""
 
         @jax.jit
         def made(key: jax.Array, params: Any) -> TrainState:

@@ -16,7 +16,7 @@ os.environ["MPLBACKEND"] = "agg"
 os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "0"  # what tests compile is not for their user's runs
 _FOUR_DEVICES = "--xla_force_host_platform_device_count=4"
 # A toy program runs for milliseconds and compiles for seconds; so XLA does not optimise it, but for
-# what tests/test_optimised.py runs. Later versions know no other way to fuse.
+# what tests/test_optimised.py runs. Later versions stop at the second flag, which they do not know.
 _QUICK = "--xla_backend_optimization_level=0"
 if importlib.metadata.version("jaxlib").startswith("0.10."):
     _QUICK += " --xla_cpu_use_fusion_emitters=false"

@@ -261,7 +261,7 @@ def test_every_experiment_stopped_twice_or_on_two_devices_is_the_same_run(
     if name in SHARED:
         assert begin(name, tmp_path / "two", devices=2, eval_every=6, save_every=6) == 0
         for ours, theirs in zip(recorded(tmp_path / "two")[0], told, strict=True):
-            assert ours == pytest.approx({key: theirs[key] for key in ours}, rel=1e-3)
+            assert ours == pytest.approx({key: theirs[key] for key in ours}, rel=1e-4)
     stop_at(monkeypatch, [2, 4])
     assert [begin(name, tmp_path / "cut") for _ in range(3)] == [143, 143, 0]
     cut = recorded(tmp_path / "cut")
