@@ -74,7 +74,9 @@ def fit(
     distributed.check_same({"the text": manifest["data"].get("digest"), "--devices": devices})
     manifest = {**manifest, "weights": "average" if recipe.average else "params"}
     manifest["shards"] = ordered.shards(lanes) if invariant else None
-    run, restored = start_or_resume(folder, manifest, jax.eval_shape(recipe.start))
+    board = config.tensorboard and distributed.first()
+    shapes = jax.eval_shape(recipe.start)
+    run, restored = start_or_resume(folder, manifest, shapes, tensorboard=board)
     state = distributed.from_first(restored.state if restored else recipe.start())
     if restored:
         pace.began -= restored.extra.get("seconds", 0.0)

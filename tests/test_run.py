@@ -145,6 +145,40 @@ def test_rows_are_json_in_full_precision(tmp_path):
     assert row == {"step": 1, **told}
 
 
+def test_tensorboard_shows_the_rows_of_the_run_each_step_once(folder):
+    """Also those that were logged before it was asked for."""
+    loader = pytest.importorskip("tensorboard.backend.event_processing.event_file_loader")
+    for last in (40, 50):  # the second time from step 20 again: 30 and 40 are written anew
+        run, restored = start_or_resume(folder, asked(digest="d1"), STATE, tensorboard=True)
+        assert restored.step == 20
+        with run:
+            for step in range(30, last + 1, 10):
+                run.log(step, loss=1 / step, error=math.nan, note="a text")
+        (path,) = (folder / "tensorboard").iterdir()
+        events = list(loader.EventFileLoader(str(path)).Load())
+        shown = [
+            (value.tag, event.step, value.tensor.float_val[0])
+            for event in events
+            for value in event.summary.value
+        ]
+        rows = read_rows(folder / "metrics.jsonl")
+        assert [row["step"] for row in rows] == [*range(10, last + 1, 10)]
+        assert [one for one in shown if one[0] == "loss"] == [
+            ("loss", row["step"], np.float32(row["loss"])) for row in rows
+        ]
+        assert [step for tag, step, x in shown if tag == "error" and math.isnan(x)] == [
+            *range(30, last + 1, 10)
+        ]
+        assert {tag for tag, *_ in shown} == {"loss", "error"}
+
+
+def test_without_the_package_tensorboard_is_one_line_and_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    with pytest.raises(BadInput, match="--tensorboard needs .*: pip install tensorboard"):
+        start_or_resume(tmp_path / "run", asked(), STATE, tensorboard=True)
+    assert not any(tmp_path.iterdir())
+
+
 def test_a_sample_may_hold_anything(tmp_path):
     texts = ["--- step 9, 3 bytes: fake\nabc\n\n", "", "\n\n", "é\r\x00\x1b[31m", "no newline"]
     run, _ = start(tmp_path / "run")

@@ -85,7 +85,7 @@ class Settings(CommonSettings):
     max_skipped: int = 20
     """updates in a row that may be skipped because a number is not finite; 0 is no limit"""
     tensorboard: bool = False
-    """write the metrics for TensorBoard too (pip install tensorboardX)"""
+    """write the metrics for TensorBoard too, into OUT/tensorboard (pip install tensorboard)"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

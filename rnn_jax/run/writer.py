@@ -15,6 +15,7 @@ from rnn_jax.digest import combined
 from rnn_jax.errors import BadInput
 from rnn_jax.plain import shown
 from rnn_jax.run import checkpoints, leaves, locks, manifest, strangers
+from rnn_jax.run.board import Board
 from rnn_jax.run.checkpoints import Checkpoints, Restored
 from rnn_jax.run.records import (
     Sample,
@@ -38,16 +39,19 @@ def start_or_resume(
     *,
     keep_last: int = 2,
     keep_best: int = 1,
+    tensorboard: bool = False,
 ) -> tuple[Run, Restored | None]:
     """Opens a folder for a run: makes it, or finds the newest sound step of the same run.
 
     ``asked`` is a ``new_manifest``; ``example`` a state, or its ``jax.eval_shape``. Rows and
-    samples after the restored step are dropped, for the run will write them again. Returns the
-    run and what was restored, None for a start at step 0. BadInput, before anything is written,
-    where the folder is no run, is another run, or is being written by another process; where
-    steps exist and none is sound; and where the folder cannot be written.
+    samples after the restored step are dropped, for the run will write them again.
+    ``tensorboard``: the rows go there too. Returns the run and what was restored, None for a
+    start at step 0. BadInput, before anything is written, where the folder is no run, is another
+    run, or is being written by another process; where steps exist and none is sound; and where the
+    folder cannot be written.
     """
     folder = Path(folder)
+    board = Board(folder) if tensorboard else None
     with _one_line(folder), contextlib.ExitStack() as undo:
         _check(folder, asked)
         folder.mkdir(parents=True, exist_ok=True)
@@ -56,7 +60,7 @@ def start_or_resume(
         found = _check(folder, asked)
         restored = _restore(folder, example) if found else None
         _record_start(folder, found, asked, restored)
-        run = Run(folder, lock, restored, keep_last, keep_best)
+        run = Run(folder, lock, restored, keep_last, keep_best, board)
         undo.pop_all()
     return run, restored
 
@@ -65,7 +69,13 @@ class Run:
     """A folder held for writing; a context manager, which waits for the last save on exit."""
 
     def __init__(
-        self, folder: Path, lock: int, restored: Restored | None, keep_last: int, keep_best: int
+        self,
+        folder: Path,
+        lock: int,
+        restored: Restored | None,
+        keep_last: int,
+        keep_best: int,
+        board: Board | None,
     ) -> None:
         self.folder = folder
         self._lock = lock
@@ -74,6 +84,9 @@ class Run:
         keep_samples(folder / "samples.txt", self._restored)
         keep_rows(folder / "digests.jsonl", self._restored)
         self._checkpoints = Checkpoints(folder, keep_last, keep_best)
+        self._board = board
+        if board:
+            board.begin(self.rows)
 
     def __enter__(self) -> Run:
         return self
@@ -94,6 +107,9 @@ class Run:
         line = row_line({"step": int(step), **values})
         self._append("metrics.jsonl", line.encode())
         self.rows.append(json.loads(line))
+        if self._board:
+            with _one_line(self.folder):
+                self._board.add(self.rows[-1])
 
     def sample(self, step: int, header: str, text: str) -> None:
         """Appends a text to samples.txt, under a header of one line."""
@@ -141,6 +157,8 @@ class Run:
         try:
             with _one_line(self.folder):
                 self._checkpoints.close()
+                if self._board:
+                    self._board.close()
         finally:
             os.close(self._lock)
             self._lock = -1
