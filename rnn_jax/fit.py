@@ -74,6 +74,7 @@ def fit(
     distributed.check_same({"the text": manifest["data"].get("digest"), "--devices": devices})
     manifest = {**manifest, "weights": "average" if recipe.average else "params"}
     manifest["shards"] = ordered.shards(lanes) if invariant else None
+    manifest["devices"] = None if invariant else devices * jax.process_count()
     board = config.tensorboard and distributed.first()
     shapes = jax.eval_shape(recipe.start)
     run, restored = start_or_resume(folder, manifest, shapes, tensorboard=board)

@@ -128,6 +128,7 @@ MEANING = {  # flags that can be read and still make no sense, and part of the l
         (["--processes", "2"], "--distributed"),
         (["--out", "/proc/nowhere/run"], "cannot write"),
         (["--out", "/dev/null"], "/dev/null is a file"),
+        (["--out", "gs://bucket/run"], "mount the bucket"),
     ],
     "neural_lm": [
         (["--context", "1000000"], "--context"),

@@ -22,7 +22,7 @@ def test_the_surroundings_have_all_that_bits_may_depend_on(monkeypatch):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "somewhere")
     told = environment()
     assert {"versions", "python", "platform", "processor", "cores", "device_kind"} < set(told)
-    assert {"device_count", "flags", "source", "git"} < set(told)
+    assert {"device_count", "loops", "flags", "source", "git"} < set(told)
     assert told == json.loads(json.dumps(told))
     assert told["flags"] == HERE["flags"], "where programs are kept changes no bits"
     assert re.fullmatch("[0-9a-f]{16}", told["source"])
@@ -38,6 +38,8 @@ def test_the_surroundings_have_all_that_bits_may_depend_on(monkeypatch):
         (changed("cores", 64), f"cores was 64, is {HERE['cores']}: same run, but no longer"),
         (changed("processor", "Z80"), "processor was Z80, is "),
         (changed("device_kind", "NVIDIA H200"), "device_kind was NVIDIA H200, is "),
+        (changed("loops", "compiled 0"), "loops was compiled 0, is "),
+        ({**HERE, "devices": 2}, None),
         (
             changed("flags", {**HERE["flags"], "JAX_ENABLE_X64": "1"}),
             "JAX_ENABLE_X64 was 1, is not set: same run, but perhaps not the same bits",
@@ -64,6 +66,15 @@ def test_a_resume_says_what_is_lost_and_keeps_both_records(tmp_path, capsys):
     assert f"note: cores was 77, is {HERE['cores']}: same run, but no longer the same bits" in err
     found = json.loads((tmp_path / "run" / "run.json").read_text())
     assert found["cores"] == 77 and found["resumed"][0]["changed"]["cores"] == HERE["cores"]
+
+
+def test_another_number_of_devices_costs_the_bits_unless_they_depend_on_none():
+    for before, now, lines in ((1, 2, 1), (2, 2, 0), (None, None, 0)):
+        told = lost({**HERE, "devices": before}, {**HERE, "devices": now})
+        assert len(told) == lines
+    assert lost({**HERE, "devices": 1}, {**HERE, "devices": 2})[0] == (
+        "devices was 1, is 2: same run, but no longer the same bits"
+    )
 
 
 def test_each_save_leaves_its_digests_behind(tmp_path):

@@ -74,6 +74,7 @@ def parse(
     arguments = [argument for one in given for argument in one.arguments()]
     options = _tyro(config_class, arguments, module, about, default, quiet=True)
     if options is not None:
+        _check_local(getattr(options, "out", ""))
         return options
     fixed = [argument for one in given if not one.written for argument in one.arguments()]
     for one in given:
@@ -83,6 +84,14 @@ def parse(
             expected = "no value" if one.kind is bool else _expected(one.kind)
             raise BadInput(f"{shown}: expected {expected} (see --help)")
     raise BadInput("these flags cannot be read together (see --help)")
+
+
+def _check_local(out: str) -> None:
+    if "://" in out:
+        raise BadInput(
+            f"--out {out}: a run is written where files grow and are locked, in a folder of this"
+            " machine; mount the bucket there, or copy the finished run"
+        )
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -58,6 +58,7 @@ def surroundings() -> dict[str, Any]:
         "versions": versions,
         "git": found["git"],
         "flags": found["flags"],
+        "loops": found["loops"],
         "command": ["python", "-m", "experiments.throughput", *sys.argv[1:]],
         "load": load(),
     }

@@ -7,7 +7,7 @@ devices, in other precisions, where lanes restart within a chunk and for other c
 on doing it. See `library` for how it is built and how it is turned off.
 """
 
-from rnn_jax.native.library import available
+from rnn_jax.native.library import available, version
 from rnn_jax.native.loops import backward, fits, forward
 
-__all__ = ["available", "backward", "fits", "forward"]
+__all__ = ["available", "backward", "fits", "forward", "version"]

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import jax
 
+_HERE = Path(__file__).parent
 _SOURCES = ("kernels.cc", "loops.h", "gates.h", "vectors.h")
 _FLAGS = (
     *("-std=c++17", "-O3", "-march=native", "-shared", "-fPIC", "-w"),
@@ -53,6 +54,12 @@ def available() -> bool:
     return True
 
 
+def version() -> str:
+    """What does the loops: "scan", or "compiled" and a digest of all that decides the code."""
+    compiler = _compiler()
+    return f"compiled {_digest(compiler)}" if compiler and available() else "scan"
+
+
 def _compiler() -> str | None:
     asked = os.environ.get("CXX")
     return next(
@@ -62,9 +69,8 @@ def _compiler() -> str | None:
 
 def _built(compiler: str) -> Path:
     """The shared library, compiled unless it is in the cache already."""
-    folder = Path(__file__).parent
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "rnn_jax")
-    path = cache / f"loops-{_digest(folder, compiler)}.so"
+    path = cache / f"loops-{_digest(compiler)}.so"
     if path.is_file():
         return path
     cache.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -72,19 +78,19 @@ def _built(compiler: str) -> Path:
     with tempfile.TemporaryDirectory(dir=cache) as scratch:
         made = Path(scratch, path.name)
         include = ["-isystem", jax.ffi.include_dir()]
-        command = [compiler, *_FLAGS, *include, str(folder / _SOURCES[0]), "-o", str(made)]
+        command = [compiler, *_FLAGS, *include, str(_HERE / _SOURCES[0]), "-o", str(made)]
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=_SECONDS)
         os.replace(made, path)  # whole or not at all, however many processes build it
     return path
 
 
-def _digest(folder: Path, compiler: str) -> str:
+def _digest(compiler: str) -> str:
     """Of all that decides what comes out of the compiler."""
     version = subprocess.run(
         [compiler, "--version"], check=True, capture_output=True, text=True, timeout=_SECONDS
     )
     told = [version.stdout, *_FLAGS, jax.__version__, platform.machine(), _cpu()]
-    told += [(folder / name).read_text(encoding="utf-8") for name in _SOURCES]
+    told += [(_HERE / name).read_text(encoding="utf-8") for name in _SOURCES]
     return hashlib.sha256("\0".join(told).encode()).hexdigest()[:16]
 
 

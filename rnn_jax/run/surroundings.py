@@ -13,12 +13,15 @@ from typing import Any
 import jax
 import xxhash
 
+from rnn_jax import native
+
 _ROOT = Path(__file__).resolve().parents[2]
 _SOURCES = ("rnn_jax", "experiments")
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 # Of the packages, those that compute: Orbax only carries bytes.
 _COMPUTING = ("jax", "jaxlib", "flax", "optax", "numpy")
-_MACHINE = ("processor", "cores", "device_kind")
+# devices: how many shared the lanes; None where the bits do not depend on it.
+_MACHINE = ("processor", "cores", "device_kind", "devices", "loops")
 # Where programs are kept changes no bits.
 _CACHE = ("JAX_COMPILATION_CACHE", "JAX_PERSISTENT_CACHE", "JAX_ENABLE_COMPILATION_CACHE")
 
@@ -41,6 +44,7 @@ def environment() -> dict[str, Any]:
         else os.cpu_count(),
         "device_kind": devices[0].device_kind,
         "device_count": len(devices),
+        "loops": native.version(),
         "flags": flags,
         "source": source(),
         "git": _revision(),
@@ -67,7 +71,7 @@ def lost(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         (name, (before.get("versions") or {}).get(name), now["versions"].get(name))
         for name in _COMPUTING
     ]
-    pairs += [(name, before.get(name), now[name]) for name in _MACHINE]
+    pairs += [(name, before.get(name), now.get(name)) for name in _MACHINE]
     lines = [
         f"{name} was {old}, is {new}: same run, but no longer the same bits"
         for name, old, new in pairs
