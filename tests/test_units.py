@@ -37,6 +37,8 @@ def test_a_planted_unit_is_found_and_a_lucky_one_is_not_believed():
     names = [f"unit {i}" for i in range(7)]
     assert states.tell(values, names, label).unit == 2
     assert abs(states.tell(values, names, label).r) < 0.3
+    values[200:, 2] = -label[200:]  # and now the wrong way round on the second
+    assert states.tell(values, names, label).area == 0
     found = states.tell(np.delete(values, 2, axis=1), names, label)
     assert found.name == "unit 3" and found.r < -0.5 and found.area > 0.8 and 0.3 < found.probe < 1
     assert states.tell(values, names, np.zeros(400)) is None

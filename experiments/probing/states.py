@@ -13,9 +13,9 @@ class Told(NamedTuple):
     """How a label is told, measured on the second half of a text, chosen on the first.
 
     unit: the column of the features that goes with it best; name: of it; r: its correlation; area:
-    under the ROC curve, None where the label has more than two values; probe: the share of the
-    label's variance that a linear read-out of all units explains; untrained: r of the best unit of
-    a network with random weights.
+    under the ROC curve of the unit, or of its negative, as the first half has it; None where the
+    label has more than two values; probe: the share of the label's variance that a linear read-out
+    of all units explains; untrained: r of the best unit of a network with random weights.
     """
 
     unit: int
@@ -56,12 +56,12 @@ def tell(values: "np.ndarray", names: Sequence[str], label: "np.ndarray") -> Tol
     first, second = label[:half], label[half:]
     if np.ptp(first) == 0 or np.ptp(second) == 0:
         return None
-    unit = int(np.abs(correlations(values[:half], first)).argmax())
+    chosen = correlations(values[:half], first)
+    unit = int(np.abs(chosen).argmax())
     r = float(correlations(values[half:, unit : unit + 1], second)[0])
     area = None
     if len(np.unique(label)) == 2:
-        found = roc(values[half:, unit], second > label.min())
-        area = max(found, 1 - found)
+        area = roc(np.sign(chosen[unit]) * values[half:, unit], second > label.min())
     return Told(unit, names[unit], r, area, probed(values, label))
 
 
