@@ -45,7 +45,7 @@ class Config(cli.TextSettings, cli.Settings):
 
     RANGES: ClassVar[Mapping[str, str]] = {
         **{"hidden": "[1, inf)", "layers": "[1, inf)", "lanes": "[1, inf)", "k1": "[1, inf)"},
-        **{"seeds": "[1, 10]", "burn": "[0, inf)", "mean_length": "[1, inf)"},
+        **{"seeds": "[1, inf)", "burn": "[0, inf)", "mean_length": "[1, inf)"},
         **{"grain": "[1, inf)", "lag": "[1, inf)", "every": "[1, inf)", "symbols": "[2, inf)"},
         **{"samples": "[2, inf)", "memory": "[1, inf)"},
     }
@@ -115,6 +115,8 @@ def check(config: Config) -> None:
     for rate in config.rates:
         if not rate > 0:
             raise BadInput(f"--rates {rate}: must be above 0; they are multiples of --lr")
+    if config.forget_bias and config.cell != "lstm":
+        raise BadInput(f"--forget-bias goes with --cell lstm, not {config.cell}")
     cutting.entries(config)
     if config.task != "balance":
         cells.build(config.cell, 1, config.hidden)

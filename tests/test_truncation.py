@@ -237,7 +237,7 @@ def test_a_training_step_takes_it_and_lanes_go_on(cut):
         ({"k1": 0, "k2": 3}, "at least 1"),
         ({"k1": 8, "k2": 4, "edge": "burn-in"}, "--burn 0"),
         ({"k1": 8, "k2": 4, "burn": 2}, "--burn 2"),
-        ({"k1": 8, "k2": 16, "lengths": "artbp"}, "k2 <= k1"),
+        ({"k1": 8, "k2": 16, "lengths": "artbp"}, "mean length <= k1"),
         ({"k1": 8, "k2": 4, "lengths": "random", "grain": 3}, "grain that divides k1"),
     ],
 )

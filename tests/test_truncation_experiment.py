@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 
 from experiments import truncation
+from experiments.cutting.measure import whole
 from experiments.cutting.problems import problem
-from experiments.cutting.report import mean_and_half_width, saturates
+from experiments.cutting.report import mean_and_half_width, mean_curve, saturates
 from experiments.cutting.sweep import chunked
 from rnn_jax import fit
 from rnn_jax.data import synthetic
 from rnn_jax.errors import BadInput
 from rnn_jax.tasks import Batch, Task
+from rnn_jax.truncation import Truncation
 
 TOY = "--lag 3 --every 4 --symbols 3 --k1 8 --lengths 4 8 --hidden 4 --lanes 2 --steps 4"
 TOY += " --seeds 1 --samples 2 --eval-every 2 --log-every 2"
@@ -71,7 +73,7 @@ def test_a_task_in_shorter_chunks_has_the_same_steps_in_order():
 
 def test_confidence_and_saturation_by_hand():
     mean, half = mean_and_half_width([1.0, 2.0, 3.0])
-    assert mean == 2 and half == pytest.approx(4.303 / 3**0.5)
+    assert mean == 2 and half == pytest.approx(4.302653 / 3**0.5)
     assert math.isnan(mean_and_half_width([1.0])[1])
     means = {1: 3.0, 2: 1.0, 4: 1.05, 8: 0.95}
     rows = [
@@ -80,6 +82,14 @@ def test_confidence_and_saturation_by_hand():
     ]
     assert saturates(rows, 8) == 2
     assert saturates([rows[0] | {"mean": math.inf}], 8) is None
+    curves = [[(2, 1.0), (4, 3.0), (6, 1e9)], [(1, 9.0), (2, 2.0), (4, None), (6, None)]]
+    assert mean_curve(curves) == [(2, 1.5), (4, 3.0)]
+
+
+def test_the_full_gradient_reaches_back_further_than_any_that_is_compared_with_it():
+    config = truncation.Config(k1=8, lengths=(4, 32))
+    assert whole(config, True) == Truncation(8, 40)  # the chunk's first loss through 33 steps
+    assert whole(config, False) == Truncation(8, 8)
 
 
 def table(folder):
@@ -89,7 +99,7 @@ def table(folder):
     return [{k: v for k, v in row.items() if k not in timings} for row in rows]
 
 
-def test_a_grid_goes_on_where_it_was_stopped_and_may_grow(tmp_path, monkeypatch, capsys):
+def test_a_grid_goes_on_where_it_was_stopped_also_within_a_run(tmp_path, monkeypatch, capsys):
     argv = [*TOY.split(), "--common"]
     assert truncation.main([*argv, "--out", str(tmp_path / "a")]) == 0
     result = json.loads(capsys.readouterr().out)
@@ -104,16 +114,21 @@ def test_a_grid_goes_on_where_it_was_stopped_and_may_grow(tmp_path, monkeypatch,
     assert set(errors) >= {"all", "looks_back", "layers/0/W_hh", "out/W_hy"}
     assert (tmp_path / "a" / "truncation.png").stat().st_size > 10_000
 
-    real, count = fit.fit, iter(range(2))
+    assert truncation.main([*argv, "--steps", "2", "--out", str(tmp_path / "a")]) == 2
+    assert "has 4 updates, --steps 2 asks for 2: use another" in capsys.readouterr().err
 
-    def stopped(*args, **options):
+    real, count = fit._save, iter(range(3))  # each run saves at its steps 2 and 4
+
+    def killed(*args):
         if next(count, None) is None:
-            raise KeyboardInterrupt
-        return real(*args, **options)
+            raise KeyboardInterrupt  # as a kill leaves it: step 4 is logged and not saved
+        real(*args)
 
-    monkeypatch.setattr(fit, "fit", stopped)
+    monkeypatch.setattr(fit, "_save", killed)
     assert truncation.main([*argv, "--out", str(tmp_path / "b")]) == 130
-    monkeypatch.setattr(fit, "fit", real)
+    monkeypatch.setattr(fit, "_save", real)
+    rows = (tmp_path / "b" / "k2=8-lr=0.01-0" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(row)["step"] for row in rows] == [2, 4]
     done = {
         path: path.stat().st_mtime_ns for path in (tmp_path / "b").glob("*/checkpoints/*/record")
     }
@@ -156,6 +171,8 @@ BAD = {
     "--lengths 4 --estimators artbp --grain 3": "grain that divides k1",
     "--lengths 4 --estimators rtrl --memory 1 --hidden 64": "rtrl needs 19 MiB",
     "--lengths 4 --cell gruu": "no cell 'gruu'",
+    "--lengths 4 --forget-bias 3": "goes with --cell lstm, not gru",
+    "--lengths 16 --task parity": "has --k1 8 steps",
     "--lengths 4 --rates 0": "--rates 0.0: must be above 0",
     "--task balance --lengths 4": "--lanes 1, not 2",
     "--task copy --lengths 4": "takes 21 steps",

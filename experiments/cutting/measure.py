@@ -10,8 +10,9 @@ from experiments.cutting.sweep import Entry, chunked, recipe, road
 
 if TYPE_CHECKING:  # JAX is imported inside the functions, so that --help answers at once
     from experiments.truncation import Config
+    from rnn_jax.truncation import Truncation
 
-_TURNS, _SKIPPED = 7, 2
+_TURNS = 7
 
 
 def costs(config: "Config", problem: Problem, rows: list[Entry]) -> dict[str, dict[str, float]]:
@@ -55,31 +56,41 @@ def needed(config: "Config", problem: Problem, entry: Entry) -> int:
     return estimators.needed_bytes(entry.road, model, config.lanes) // 2**20
 
 
+def whole(config: "Config", stream: bool) -> "Truncation":
+    """The cut of the full gradient: none within a sequence.
+
+    Where chunks go on from each other, a chunk's first losses reach back through the longest length
+    too.
+    """
+    from rnn_jax.truncation import Truncation
+
+    return Truncation(config.k1, config.k1 + stream * max([config.k1, *config.lengths]))
+
+
 def biases(
     config: "Config", problem: Problem, rows: list[Entry], weights: dict[str, Any]
 ) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
     """{when: {entry: {block: Agreement}}} at each of `weights`, on the same batches.
 
-    The full gradient is that of k2 = 2 k1 where chunks go on from each other, so that a chunk's
-    first losses reach back as well, and of the whole sequence where they do not. It is an entry
-    itself, "full", which says how much it varies from batch to batch.
+    The full gradient, of `whole`, is an entry itself, "full", which says how much it varies from
+    batch to batch.
     """
     import jax
 
     from rnn_jax import estimators, truncation
 
-    whole = truncation.Truncation(config.k1, (1 + problem.stream) * config.k1)
-    full = Entry("full", "truncated", whole, config.k1, 0)
+    full = Entry("full", "truncated", whole(config, problem.stream), config.k1, 0)
+    skip = 1 + full.cut.before // config.k1  # until all that is read is within the data
     found: dict[str, dict[str, Any]] = {when: {} for when in weights}
     for entry in [full, *(row for row in rows if row.chunk == config.k1)]:
         chosen = road(problem, entry)
         task = chunked(problem.task(config.seed), entry.chunk, config.k1)
         task = truncation.widened(task, chosen.cut)
-        batches = [task.batch(p) for p in range(config.samples + _SKIPPED)]
+        batches = [task.batch(p) for p in range(config.samples + skip)]
         for when, params in weights.items():
             arguments = (chosen.model, chosen.total, task.loss, params, batches)
             found[when][entry.name] = estimators.gradients(
-                *arguments, jax.random.key(config.seed), skip=_SKIPPED
+                *arguments, jax.random.key(config.seed), skip=skip
             )
     return {
         when: {name: _told(estimators.agreement(each["full"], one)) for name, one in each.items()}

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from experiments.cutting.problems import Problem
+from experiments.cutting.report import mean_curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,17 +71,13 @@ def _scores(axes: "Axes", problem: Problem, fixed: Rows, common: Rows, others: R
 
 
 def _curves(axes: "Axes", rows: Rows, unit: Any) -> None:
-    """Mean over seeds against updates times `unit`, dark for the long, dashed for k1 = k2."""
+    """Mean over seeds against updates times `unit`, light for the long, dashed for k1 = k2."""
     from matplotlib import colormaps
 
     lengths = sorted({row["k2"] for row in rows})
     for row in rows:
-        shade = colormaps["viridis"](lengths.index(row["k2"]) / max(1, len(lengths) - 1))
-        means = []
-        for points in zip(*row["curves"], strict=True):
-            values = [score for _, score in points if score is not None and score < 1e6]
-            if values:
-                means.append((points[0][0] * unit(row), sum(values) / len(values)))
+        shade = colormaps["viridis"](0.9 * lengths.index(row["k2"]) / max(1, len(lengths) - 1))
+        means = [(step * unit(row), value) for step, value in mean_curve(row["curves"])]
         dashed = "--" if "k1=k2" in row["name"] else "-"
         if means:
             axes.plot(*zip(*means, strict=True), dashed, color=shade, label=row["name"])

@@ -88,7 +88,13 @@ def _recall(config: "Config") -> Problem:
 def _episodes(
     config: "Config", draw: Callable, loss: Callable, error: Callable | None
 ) -> Callable[[int], "Task"]:
-    """Tasks whose batches are whole sequences of k1 steps, each begun afresh."""
+    """Tasks whose batches are whole sequences of k1 steps, each begun afresh.
+
+    BadInput where a length reaches over a sequence's start.
+    """
+    if (longest := max(config.lengths, default=0)) > config.k1:
+        told = f"a sequence of --task {config.task} has --k1 {config.k1} steps"
+        raise BadInput(f"--lengths {longest}: {told}; give none that is longer")
     import numpy as np
 
     from rnn_jax import tasks

@@ -8,20 +8,17 @@ from typing import Any
 
 from experiments.cutting.problems import Problem
 from experiments.cutting.sweep import Entry, Trained
-
-# Student's t for 95 % between both ends, by degrees of freedom 1 … 9.
-_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+from experiments.sweep.tables import estimate
 
 Runs = Mapping[float, Sequence[Trained]]  # rate: a run for each seed
 
 
 def mean_and_half_width(values: Sequence[float]) -> tuple[float, float]:
-    """The mean and half of its 95 % confidence interval; NaN for one value."""
-    mean = statistics.fmean(values)
-    if len(values) < 2 or not math.isfinite(mean):
-        return mean, math.nan
-    t = _T[min(len(values) - 1, len(_T)) - 1]
-    return mean, t * statistics.stdev(values) / len(values) ** 0.5
+    """The mean and half of its 95 % confidence interval; NaN for one value or an infinite one."""
+    if len(values) < 2 or not all(map(math.isfinite, values)):
+        return statistics.fmean(values), math.nan
+    found = estimate(values)
+    return found.mean, found.half
 
 
 def best_rate(runs: Runs) -> float:
@@ -35,15 +32,29 @@ def at_time(one: Trained, ms: float, seconds: float) -> float:
     return within[-1] if within and within[-1] is not None else math.inf
 
 
+def mean_curve(curves: Sequence[Sequence[tuple[int, float]]]) -> list[tuple[int, float]]:
+    """(step, mean score) where all seeds were scored, as --eval-every may have changed.
+
+    A seed counts while it is finite and below 1e6, and a step where one counts.
+    """
+    runs, means = [dict(points) for points in curves], []
+    for step in sorted(set.intersection(*map(set, runs))):
+        values = [run[step] for run in runs if run[step] is not None and run[step] < 1e6]
+        if values:
+            means.append((step, statistics.fmean(values)))
+    return means
+
+
 def record(
     entries: Sequence[Entry],
     trained: Mapping[str, Runs],
     costs: Mapping[str, Mapping[str, float]],
     biases: Mapping[str, Any],
 ) -> list[dict[str, Any]]:
-    """A row for each entry, at its best rate; the other rates' means beside it.
+    """A row for each entry, at its best rate.
 
-    at_equal_time: mean score within the time in which the quickest entry of the grid is done.
+    finals: each seed's last score; other_rates: those of every rate; at_equal_time: mean score
+    within the time in which the quickest entry of the grid is done.
     """
     budget = min(entry.steps * costs[entry.name]["ms"] for entry in entries) / 1e3
     rows = []

@@ -37,11 +37,10 @@ class Entry(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """A run that is done: its rows of metrics, its last state, its seconds."""
+    """A run that is done: its rows of metrics, its last state."""
 
     rows: list[dict[str, Any]]
     state: Any
-    seconds: float
 
     @property
     def final(self) -> float:
@@ -67,7 +66,7 @@ def entries(config: "Config") -> list[Entry]:
     for k in dict.fromkeys(config.lengths) if config.common else ():
         if k < config.k1:
             steps = config.steps * config.k1 // k  # the same tokens
-            found.append(Entry(f"k1=k2={k}", "truncated", Truncation(k, k), k, steps))
+            found.append(Entry(f"k1=k2={k}", "truncated", Truncation(k, k, **edge), k, steps))
     for road in dict.fromkeys(config.estimators):
         cut = Truncation(config.k1, config.k1)
         if road == "artbp":
@@ -141,7 +140,10 @@ def recipe(config: "Config", problem: Problem, entry: Entry, rate: float, seed: 
 
 
 def train(config: "Config", problem: Problem, entry: Entry, rate: float, seed: int) -> Trained:
-    """One run, in a folder of its own below --out; nothing is done for one that is finished."""
+    """One run, in a folder of its own below --out; nothing is done for one that is finished.
+
+    BadInput for one that has more steps than are asked.
+    """
     from rnn_jax import fit
     from rnn_jax.run import new_manifest
 
@@ -161,5 +163,8 @@ def train(config: "Config", problem: Problem, entry: Entry, rate: float, seed: i
     outcome = fit.fit(
         folder, manifest, recipe(config, problem, entry, rate, seed), intervals, unit="steps"
     )
+    if (step := int(outcome.state.step)) > entry.steps:
+        told = f"{folder} has {step} updates, --steps {config.steps} asks for {entry.steps}"
+        raise BadInput(f"{told}: use another --out")
     lines = (folder / "metrics.jsonl").read_text().splitlines()
-    return Trained([json.loads(line) for line in lines], outcome.state, outcome.seconds)
+    return Trained([json.loads(line) for line in lines], outcome.state)

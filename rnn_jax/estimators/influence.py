@@ -43,7 +43,7 @@ def with_influence(model: Model, empty: Callable[[Any, int, int], Any]) -> Model
         carry = model.start(W, lanes)
         leaves = jax.tree.leaves(carry)
         if not leaves or not all(jnp.issubdtype(a.dtype, jnp.floating) for a in leaves):
-            raise BadInput("this cell's carry is not of real numbers: take --estimator truncated")
+            raise BadInput("this cell's carry is not of real numbers: it has no RTRL and no UORO")
         size = sum(a[0].size for a in leaves)
         return {"carry": carry, "influence": empty(split(W)[0], lanes, size)}
 

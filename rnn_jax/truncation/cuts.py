@@ -8,7 +8,9 @@ from rnn_jax.errors import BadInput
 
 @dataclasses.dataclass(frozen=True)
 class Truncation:
-    """An update every k1 steps, the gradient through k2 of them; one divides the other.
+    """An update every k1 steps, the gradient through k2 of them.
+
+    Of fixed lengths one divides the other; of random ones k2 is the mean.
 
     edge: what crosses a cut: the state ("carry"), nothing ("zero", each piece begins at
     ``model.start``), or the state that the `burn` steps before the cut make from there ("burn-in").
@@ -38,7 +40,7 @@ def check(cut: Truncation) -> None:
     k1, k2 = cut.k1, cut.k2
     if min(k1, k2) < 1:
         raise BadInput(f"k1 {k1} and k2 {k2}: both count steps, so at least 1")
-    if max(k1, k2) % min(k1, k2):
+    if cut.lengths == "fixed" and max(k1, k2) % min(k1, k2):
         fitting = [k for k in range(1, k1 + 1) if k1 % k == 0] + [2 * k1, 3 * k1, k2 // k1 * k1]
         near = min((k for k in fitting if k), key=lambda k: abs(k - k2))
         raise BadInput(f"k1 {k1} and k2 {k2}: neither divides the other; the nearest k2 is {near}")
@@ -46,8 +48,8 @@ def check(cut: Truncation) -> None:
         raise BadInput(f"--edge {cut.edge} and --burn {cut.burn}: burn-in has at least 1 step")
     if cut.lengths != "fixed":
         if k1 % cut.grain or not cut.grain < k2 <= k1 or cut.edge != "carry":
-            told = f"k1 {k1}, k2 {k2}, grain {cut.grain}, edge {cut.edge}"
+            told = f"k1 {k1}, mean length {k2}, grain {cut.grain}, edge {cut.edge}"
             raise BadInput(
                 f"{cut.lengths} lengths with {told}: they need a grain that divides k1,"
-                " grain < k2 <= k1, and --edge carry"
+                " grain < mean length <= k1, and --edge carry"
             )
