@@ -16,8 +16,9 @@ os.environ["MPLBACKEND"] = "agg"
 os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "0"  # what tests compile is not for their user's runs
 _FOUR_DEVICES = "--xla_force_host_platform_device_count=4"
 # A toy program runs for milliseconds and compiles for seconds; so XLA does not optimise it, but for
-# what tests/test_optimised.py runs. Later versions stop at the second flag, which they do not know.
-_QUICK = "--xla_backend_optimization_level=0"
+# what tests/test_optimised.py runs. Later versions stop at the last flag, which they do not know.
+_QUICK = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+_QUICK += " --xla_cpu_parallel_codegen_split_count=1"
 if importlib.metadata.version("jaxlib").startswith("0.10."):
     _QUICK += " --xla_cpu_use_fusion_emitters=false"
 _COMPILED = "" if os.environ.get("RNN_JAX_TEST_OPTIMISED") else _QUICK
@@ -42,6 +43,23 @@ def key():
     return jax.random.key(0)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_curves():
+    """A run's last act draws its curves, which takes as long as a toy's training."""
+    from rnn_jax import plots
+
+    real = plots.curves
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "curves", lambda rows, **labels: None)
+        yield real
+
+
+@pytest.fixture
+def curves(no_curves, monkeypatch):
+    """They are drawn in this test."""
+    monkeypatch.setattr("rnn_jax.plots.curves", no_curves)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def nothing_left_behind():
     """A module's programs go with it: thousands of them slow the collector and what follows."""
@@ -55,7 +73,8 @@ def nothing_left_behind():
 def one_compilation_of_each_program(tmp_path_factory):
     """A module's runs share their programs; compiling each anew is most of their time.
 
-    So do the processes that they start. The largest size is what makes JAX lock the folder.
+    So do the processes that they start. The largest size is what makes JAX lock the folder; to
+    hold to it, JAX reads about every program before it writes one, and here none is in the way.
     """
     settings = {
         "jax_enable_compilation_cache": True,
@@ -66,6 +85,7 @@ def one_compilation_of_each_program(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for name, value in settings.items():
             patch.setenv(name.upper(), str(value))
+        patch.setattr("jax._src.lru_cache.LRUCache._evict_if_needed", lambda *_, **named: None)
         with _configured(settings):
             yield
 

@@ -37,13 +37,6 @@ def free_port():
         return server.getsockname()[1]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def no_pictures():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rnn_jax.plots.curves", lambda rows, **labels: None)
-        yield
-
-
 @pytest.fixture
 def pair(tmp_path):
     """``flags -> two processes`` of the run in tmp_path/run, one device each; killed at the end."""

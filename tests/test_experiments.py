@@ -43,7 +43,7 @@ def train(capsys, text: str, out: Path, *flags: str) -> dict:
     return last_json(captured.out)
 
 
-def test_char_lm_learns_and_tells_everything_the_contract_asks(capsys, text, tmp_path):
+def test_char_lm_learns_and_tells_everything_the_contract_asks(capsys, text, tmp_path, curves):
     result = train(capsys, text, tmp_path / "run", "--steps", "60", "--lr", "0.02")
     assert result["value"] < result["baseline"]
     assert result["experiment"] == "char_lm" and result["better"] == "lower"

@@ -27,13 +27,6 @@ SMALL = (
 )
 
 
-@pytest.fixture(autouse=True, scope="module")
-def no_pictures():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rnn_jax.plots.curves", lambda rows, **labels: None)
-        yield
-
-
 @pytest.fixture(scope="module")
 def text(tmp_path_factory):
     path = tmp_path_factory.mktemp("text") / "text.txt"

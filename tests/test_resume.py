@@ -56,7 +56,6 @@ def train(recipe, monkeypatch):
     """``(folder, steps) -> the state's digest``; every step is saved, every third evaluated."""
     monkeypatch.setattr(fit, "make_evaluate", functools.cache(fit.make_evaluate))
     monkeypatch.setattr(fit.parallel, "data_parallel", functools.cache(fit.parallel.data_parallel))
-    monkeypatch.setattr("rnn_jax.plots.curves", lambda rows, **labels: None)  # most of the time
 
     def trained(folder, steps):
         config = SimpleNamespace(
@@ -219,7 +218,6 @@ def first_network(place, monkeypatch):
     monkeypatch.setattr(fit.Recipe, "start", start)
     monkeypatch.setattr(fit, "make_evaluate", evaluate)
     monkeypatch.setattr(fit.parallel, "data_parallel", parallel)
-    monkeypatch.setattr("rnn_jax.plots.curves", lambda rows, **labels: None)
     monkeypatch.chdir(place)
 
 

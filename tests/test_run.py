@@ -345,7 +345,7 @@ with Signals():
     assert (done.returncode, done.stdout) == (-signal.SIGTERM, "asked\n")
 
 
-def test_curves_are_drawn_from_whatever_rows_there_are(tmp_path):
+def test_curves_are_drawn_from_whatever_rows_there_are(tmp_path, curves):
     run, _ = start(tmp_path / "run")
     with run:
         assert run.curves() is None

@@ -53,11 +53,6 @@ def rows(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch):
-    monkeypatch.setattr("rnn_jax.plots.curves", lambda rows, **labels: None)
-
-
 def test_too_many_skipped_updates_stop_the_run_with_step_leaf_and_batch(tmp_path):
     """From step 5 on every batch is bad: 5, 6 and 7 are skipped, 8 is looked at and not done."""
     broken = recipe(bad=range(4, 99))
