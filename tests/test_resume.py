@@ -53,13 +53,13 @@ def recipe(tmp_path_factory):
 
 @pytest.fixture
 def train(recipe, monkeypatch):
-    """``(folder, steps) -> the state's digest``; every step is saved, every third evaluated."""
+    """``(folder, steps) -> the state's digest``; what it saves besides, and every third evaluated."""
     monkeypatch.setattr(fit, "make_evaluate", functools.cache(fit.make_evaluate))
     monkeypatch.setattr(fit.parallel, "data_parallel", functools.cache(fit.parallel.data_parallel))
 
-    def trained(folder, steps):
+    def trained(folder, steps, save_every=STEPS):
         config = SimpleNamespace(
-            **{"steps": steps, "log_every": 2, "eval_every": 3, "save_every": 1},
+            **{"steps": steps, "log_every": 2, "eval_every": 3, "save_every": save_every},
             **{"devices": "1", "invariant": False, "tensorboard": False, "max_skipped": 20},
         )
         manifest = new_manifest("toy", {}, [])
@@ -81,7 +81,7 @@ def test_resumed_at_each_of_fifty_steps_and_at_every_resume_again_it_is_the_same
     train, tmp_path
 ):
     """A chain of fifty resumes of one step each passes through the states of one straight run."""
-    whole = train(tmp_path / "straight", STEPS)
+    whole = train(tmp_path / "straight", STEPS, save_every=1)
     chain = [train(tmp_path / "chain", step) for step in range(1, STEPS + 1)]
     straight = rows(tmp_path / "straight", "digests.jsonl")
     assert [row["digest"] for row in straight] == chain and chain[-1] == whole
@@ -107,12 +107,12 @@ def test_a_resume_of_a_resume_across_epochs_ends_as_if_never_stopped(train, tmp_
 def test_a_notice_of_preemption_saves_the_step_it_meets(train, tmp_path, monkeypatch, kept, name):
     """What a scheduler sends before it takes the machine away; then the same command again."""
     number = signal.Signals[name]
-    stop_at(monkeypatch, [20], number)
+    stop_at(monkeypatch, [10], number)
     with pytest.raises(Stopped) as stop:
         train(tmp_path / "run", STEPS)
     assert stop.value.number == number
     step = max(checkpoints.steps(tmp_path / "run"))
-    assert step >= 20 and f"stopped at step {step};" in str(stop.value)
+    assert 10 <= step < STEPS and f"stopped at step {step};" in str(stop.value)
     if "whole" not in kept:
         kept["whole"] = train(tmp_path / "whole", STEPS)
     assert train(tmp_path / "run", STEPS) == kept["whole"]
