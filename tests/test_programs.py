@@ -31,7 +31,7 @@ def test_the_users_cache_is_asked_for_and_bounded(tmp_path):
     environment = told(tmp_path)
     assert environment[OURS[0]] == str(tmp_path / "rnn_jax" / "programs")
     assert (tmp_path / "rnn_jax" / "programs").is_dir()
-    assert int(environment["JAX_COMPILATION_CACHE_MAX_SIZE"]) == 256 << 20
+    assert int(environment["JAX_COMPILATION_CACHE_MAX_SIZE"]) == 64 << 20
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -53,7 +53,7 @@ def recipe(tmp_path_factory):
 
 @pytest.fixture
 def train(recipe, monkeypatch):
-    """``(folder, steps) -> the state's digest``; what it saves besides, and every third evaluated."""
+    """``(folder, steps) -> the state's digest``; evaluated at every third."""
     monkeypatch.setattr(fit, "make_evaluate", functools.cache(fit.make_evaluate))
     monkeypatch.setattr(fit.parallel, "data_parallel", functools.cache(fit.parallel.data_parallel))
 
