@@ -1,10 +1,12 @@
 """The tests' surroundings, set before anything imports JAX; processes they start inherit them."""
 
-import contextlib
+import atexit
 import gc
 import importlib.metadata
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,13 @@ os.environ["JAX_PLATFORMS"] = os.environ.get("RNN_JAX_TEST_PLATFORM", "cpu")
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["MPLBACKEND"] = "agg"
-os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "0"  # what tests compile is not for their user's runs
+# What tests compile anew is most of their time, so all share their programs, in a folder of their
+# own. Its size makes JAX lock it for one process at a time.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="programs-of-tests-")
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(1 << 30)
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.03"  # to read is not quicker
 _FOUR_DEVICES = "--xla_force_host_platform_device_count=4"
 # A toy program runs for milliseconds and compiles for seconds; so XLA does not optimise it, but for
 # what tests/test_optimised.py runs. Later versions stop at the last flag, which they do not know.
@@ -60,53 +68,17 @@ def curves(no_curves, monkeypatch):
     monkeypatch.setattr("rnn_jax.plots.curves", no_curves)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_room_is_made_for_programs():
+    """Before it writes one, JAX reads the time of every other; here none is in the way."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jax._src.lru_cache.LRUCache._evict_if_needed", lambda *_, **named: None)
+        yield
+
+
 @pytest.fixture(scope="module", autouse=True)
 def nothing_left_behind():
-    """A module's programs go with it: thousands of them slow the collector and what follows."""
+    """A module's programs leave the memory with it: thousands slow the collector."""
     yield
-    if "jax" in sys.modules:
-        sys.modules["jax"].clear_caches()
-        gc.collect()
-
-
-@pytest.fixture(scope="module")
-def one_compilation_of_each_program(tmp_path_factory):
-    """A module's runs share their programs; compiling each anew is most of their time.
-
-    So do the processes that they start. The largest size is what makes JAX lock the folder; to
-    hold to it, JAX reads about every program before it writes one, and here none is in the way.
-    """
-    settings = {
-        "jax_enable_compilation_cache": True,
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("programs")),
-        "jax_compilation_cache_max_size": 1 << 30,
-        "jax_persistent_cache_min_compile_time_secs": 0,
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in settings.items():
-            patch.setenv(name.upper(), str(value))
-        patch.setattr("jax._src.lru_cache.LRUCache._evict_if_needed", lambda *_, **named: None)
-        with _configured(settings):
-            yield
-
-
-@contextlib.contextmanager
-def _configured(settings):
-    import jax
-
-    before = {name: getattr(jax.config, name) for name in settings}
-    _configure(settings)
-    try:
-        yield
-    finally:
-        _configure(before)
-
-
-def _configure(settings):
-    """Tell JAX about its cache, which it looks at once unless it is reset."""
-    import jax
-    from jax.experimental.compilation_cache import compilation_cache
-
-    for name, value in settings.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
+    sys.modules["jax"].clear_caches()
+    gc.collect()

@@ -15,8 +15,6 @@ from experiments import ablate, hello
 from experiments.sweep import ABLATIONS, Ablation, estimate, grid, plan, tables, trials
 from rnn_jax.errors import BadInput
 
-pytestmark = pytest.mark.usefixtures("one_compilation_of_each_program")
-
 TOY = ("log_every=20", "eval_every=120", "save_every=120")
 ARGV = ["hello", "--vary", "cell=tanh,gru", "--seeds", "2", "--base", *TOY, "steps=240"]
 
@@ -38,7 +36,7 @@ def told(folder):
 
 
 @pytest.fixture(scope="module")
-def straight(tmp_path_factory, one_compilation_of_each_program):
+def straight(tmp_path_factory):
     """A sweep that nothing stopped."""
     out = tmp_path_factory.mktemp("sweep") / "straight"
     assert ablate.main([*ARGV, "--out", str(out)]) == 0

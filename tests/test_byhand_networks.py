@@ -15,8 +15,6 @@ from rnn_jax.byhand import networks
 from rnn_jax.data import synthetic
 from rnn_jax.models import recurrent, stack
 
-pytestmark = pytest.mark.usefixtures("one_compilation_of_each_program")
-
 TOY = (
     *("--seeds", "1", "--hidden", "3", "--lanes", "5", "--train-length", "6"),
     *("--test-length", "30", "--steps", "20", "--horizon", "20"),

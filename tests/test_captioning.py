@@ -15,8 +15,6 @@ from rnn_jax.errors import BadInput
 from rnn_jax.models.captions import caption_model
 from rnn_jax.vision import folded
 
-pytestmark = pytest.mark.usefixtures("one_compilation_of_each_program")
-
 SMALL = (
     *("--size", "12", "--hidden", "4", "--seen", "5", "--embed", "3", "--features", "2"),
     *("--lanes", "4", "--beams", "2", "--steps", "2", "--dropout", "0"),

@@ -19,8 +19,6 @@ from rnn_jax.errors import BadInput
 from rnn_jax.link import LOST, Link
 from rnn_jax.run import checkpoints
 
-pytestmark = pytest.mark.usefixtures("one_compilation_of_each_program")
-
 ROOT = Path(__file__).parents[1]
 TEXT = "to be, or not to be: that is the question. " * 40
 SMALL = (

@@ -22,9 +22,6 @@ SMALL = (
 )
 
 
-pytestmark = pytest.mark.usefixtures("one_compilation_of_each_program")
-
-
 @pytest.fixture
 def text(tmp_path):
     path = tmp_path / "text.txt"

@@ -8,8 +8,6 @@ import pytest
 from experiments import flow, gradients
 from rnn_jax.errors import BadInput
 
-pytestmark = pytest.mark.usefixtures("one_compilation_of_each_program")
-
 TOY = ["--lag", "2", "--length", "5", "--symbols", "3", "--hidden", "4", "--lanes", "6"]
 TOY += ["--seen", "3", "--steps", "4", "--eval-every", "2", "--entrants", "tanh:identity:0.5"]
 

@@ -17,8 +17,6 @@ from rnn_jax import ordered
 from rnn_jax.errors import BadInput
 from rnn_jax.parallel import choose
 
-pytestmark = pytest.mark.usefixtures("one_compilation_of_each_program")
-
 TEXT = "to be, or not to be: that is the question. " * 40
 SMALL = (
     *("--cell", "tanh", "--layers", "1", "--hidden", "5", "--embed", "3", "--bptt", "4"),
@@ -35,7 +33,7 @@ def text(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def alone(text, tmp_path_factory, one_compilation_of_each_program):
+def alone(text, tmp_path_factory):
     """A run of seven steps on one device."""
     return train(text, tmp_path_factory.mktemp("alone") / "run", 1, 7)
 

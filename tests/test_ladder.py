@@ -12,8 +12,6 @@ import pytest
 from experiments import char_lm, ladder, language
 from rnn_jax.errors import BadInput
 
-pytestmark = pytest.mark.usefixtures("one_compilation_of_each_program")
-
 TOY = ["--n", "2", "--windows", "2", "--cells", "gru", "--hidden", "12", "--embed", "8"]
 TOY += ["--bptt", "8", "--lanes", "4", "--steps", "30"]
 
@@ -32,7 +30,7 @@ def chain(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def climbed(chain, tmp_path_factory, one_compilation_of_each_program):
+def climbed(chain, tmp_path_factory):
     out = tmp_path_factory.mktemp("ladder") / "out"
     assert ladder.main(["--corpus", str(chain), *TOY, "--out", str(out), "--seeds", "2"]) == 0
     return out, json.loads((out / "ladder.json").read_text())

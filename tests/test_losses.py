@@ -14,9 +14,6 @@ V, E, N = 23, 5, 7
 COUNTS = np.random.default_rng(0).integers(1, 200, V)
 
 
-pytestmark = pytest.mark.usefixtures("one_compilation_of_each_program")
-
-
 @pytest.fixture(autouse=True)
 def double():
     with jax.enable_x64(True):

@@ -21,8 +21,6 @@ from rnn_jax.tasks import Batch, Task, held_out
 from rnn_jax.unroll import unroll
 from rnn_jax.windows import perceptron, window
 
-pytestmark = pytest.mark.usefixtures("one_compilation_of_each_program")
-
 T, B, V, K, E, H = 8, 3, 11, 4, 5, 6
 PADDING = V
 

@@ -9,8 +9,6 @@ import pytest
 from experiments import draw, glimpse
 from rnn_jax import run as runs
 
-pytestmark = pytest.mark.usefixtures("one_compilation_of_each_program")
-
 SMALL = (
     *("--hidden", "6", "--lanes", "4", "--held-out", "12", "--log-every", "1"),
     *("--eval-every", "4", "--save-every", "4", "--average", "0"),

@@ -52,14 +52,13 @@ TOY = {
     " --bptt 3",
     "throughput": "--only layer --cells tanh --peers scan --turns 2",
 }
-pytestmark = pytest.mark.usefixtures("one_compilation_of_each_program")
 
 # Tools, which write no run of their own.
 NO_FOLDER = ("runs", "replay", "diverge", "sample", "score", "compare", "")
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, one_compilation_of_each_program):
+def place(tmp_path_factory):
     """A folder with what the commands name: a book, the README's own cell, a finished run."""
     from experiments import char_lm
 

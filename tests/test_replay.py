@@ -8,8 +8,6 @@ import pytest
 from experiments import char_lm, diverge, replay
 from rnn_jax.run import checkpoints
 
-pytestmark = pytest.mark.usefixtures("one_compilation_of_each_program")
-
 TEXT = "to be, or not to be: that is the question. " * 40
 SMALL = (
     *("--cell", "gru", "--layers", "1", "--hidden", "6", "--embed", "3", "--bptt", "5"),
@@ -26,7 +24,7 @@ def text(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(text, tmp_path_factory, one_compilation_of_each_program):
+def run(text, tmp_path_factory):
     """A run of twelve steps that has kept steps 8 and 12 and recorded 4, 8 and 12."""
     out = tmp_path_factory.mktemp("runs") / "run"
     assert char_lm.main(["--corpus", str(text), "--out", str(out), *SMALL]) == 0

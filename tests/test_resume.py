@@ -25,8 +25,6 @@ from rnn_jax.run import checkpoints, new_manifest
 STEPS = 50
 TEXT = "to be, or not to be: that is the question. " * 11
 
-pytestmark = pytest.mark.usefixtures("one_compilation_of_each_program")
-
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory):

@@ -15,8 +15,6 @@ from rnn_jax import decode, mixtures, scores
 from rnn_jax.data.text import parts
 from rnn_jax.models import language_model
 
-pytestmark = pytest.mark.usefixtures("one_compilation_of_each_program")
-
 V, H = 7, 5
 MODEL, OTHER = language_model(V, "lstm", H, 1, 3), language_model(V, "gru", H + 1, 1)
 

@@ -13,8 +13,6 @@ from rnn_jax.data import opinions, snippets
 from rnn_jax.data.labelled import labelled, read_labelled
 from rnn_jax.errors import BadInput
 
-pytestmark = pytest.mark.usefixtures("one_compilation_of_each_program")
-
 TOY = ("--hidden", "3", "--embed", "4", "--buckets", "1", "--lanes", "4", "--cell", "tanh")
 WORDS = ("bad", "so so", "good", "the film is", "really")
 

@@ -23,8 +23,6 @@ T, B, S, H, D, A, V, X = 3, 2, 5, 4, 6, 7, 11, 13
 LENGTHS = (5, 2)
 KINDS = ("none", "dot", "general", "additive")
 
-pytestmark = pytest.mark.usefixtures("one_compilation_of_each_program")
-
 
 def arrays(*shapes):
     rng = np.random.default_rng(0)

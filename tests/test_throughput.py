@@ -18,8 +18,6 @@ from experiments.racing.turns import order, race
 
 SMALL = charlm.Sizes("gru", 2, 16, 5, 3)
 
-pytestmark = pytest.mark.usefixtures("one_compilation_of_each_program")
-
 
 def read(capsys) -> tuple[dict, str]:
     captured = capsys.readouterr()

@@ -7,8 +7,6 @@ import pytest
 from experiments import translation
 from rnn_jax import run as runs
 
-pytestmark = pytest.mark.usefixtures("one_compilation_of_each_program")
-
 SMALL = (
     *("--hidden", "8", "--embed", "4", "--lanes", "4", "--buckets", "1", "--beams", "2"),
     *("--eval-every", "4", "--save-every", "2", "--log-every", "2", "--valid", "0.2"),

@@ -16,8 +16,6 @@ from rnn_jax.run import checkpoints, new_manifest
 
 LANES, T = 2, 3
 
-pytestmark = pytest.mark.usefixtures("one_compilation_of_each_program")
-
 
 def loss(ys, targets):
     """Cross-entropy; 50 times as much where a target is 3 too large."""

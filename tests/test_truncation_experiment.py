@@ -20,8 +20,6 @@ from rnn_jax.truncation import Truncation
 TOY = "--lag 3 --every 4 --symbols 3 --k1 8 --lengths 4 8 --hidden 4 --lanes 2 --steps 4"
 TOY += " --seeds 1 --samples 2 --eval-every 2 --log-every 2"
 
-pytestmark = pytest.mark.usefixtures("one_compilation_of_each_program")
-
 
 def test_the_sum_of_the_two_marked_numbers_is_asked():
     xs, answers = synthetic.adding(synthetic.generator(1, 2), 50, 11)

@@ -10,8 +10,6 @@ from experiments import char_lm, units
 from experiments.probing import context, pages, states
 from experiments.probing.labels import labels
 
-pytestmark = pytest.mark.usefixtures("one_compilation_of_each_program")
-
 
 def marks(text, name):
     return "".join(f"{int(v)}" for v in labels(text)[name])

@@ -15,8 +15,6 @@ from rnn_jax.data.frames import read_sequences
 from rnn_jax.data.images import Images
 from rnn_jax.models.frames import frame_model
 
-pytestmark = pytest.mark.usefixtures("one_compilation_of_each_program")
-
 T, B, X, H, C = 6, 3, 4, 5, 3
 
 

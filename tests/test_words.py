@@ -18,8 +18,6 @@ from rnn_jax.errors import BadInput
 V, E, B, T = 23, 5, 3, 4
 COUNTS = np.arange(V, 0, -1)
 
-pytestmark = pytest.mark.usefixtures("one_compilation_of_each_program")
-
 
 def network(loss="full", tied=False, **more):
     sizes = {"vocabulary": V, "hidden": E, "layers": 1, "cell": "gru"}

@@ -14,8 +14,6 @@ from rnn_jax import decode
 from rnn_jax.data.text import Vocabulary, parts
 from rnn_jax.models import language_model
 
-pytestmark = pytest.mark.usefixtures("one_compilation_of_each_program")
-
 V, H, N = 7, 5, 6
 MODEL = language_model(V, "gru", H, 1, 3)
 PARAMS = jax.tree.map(
