@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,9 +23,9 @@ SMALL = (
 )
 
 
-@pytest.fixture
-def text(tmp_path):
-    path = tmp_path / "text.txt"
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    path = tmp_path_factory.mktemp("text") / "text.txt"
     path.write_text(TEXT)
     return str(path)
 
@@ -59,6 +60,20 @@ def leaves(tree):
     return jax.tree.leaves(tree)
 
 
+@pytest.fixture(scope="module")
+def twenty(text, tmp_path_factory):
+    """A run of twenty steps, saved at the tenth too."""
+    out = tmp_path_factory.mktemp("twenty") / "run"
+    assert char_lm.main(["--corpus", text, "--out", str(out), *SMALL, "--steps", "20"]) == 0
+    return out
+
+
+@pytest.fixture
+def copied(twenty, tmp_path):
+    """A copy of it, to go on with."""
+    return Path(shutil.copytree(twenty, tmp_path / "copied"))
+
+
 def logged(out: Path) -> dict[int, float]:
     """{step: loss} of a run's rows, each step once and in order; a half-written row is not one."""
     lines = (out / "metrics.jsonl").read_text().split("\n")[:-1]
@@ -67,11 +82,10 @@ def logged(out: Path) -> dict[int, float]:
     return {row["step"]: row["loss"] for row in rows}
 
 
-def test_a_run_killed_and_started_again_ends_in_the_same_bits(capsys, text, tmp_path):
+def test_a_run_killed_and_started_again_ends_in_the_same_bits(capsys, text, copied, tmp_path):
     """40 steps straight; 20, then on in another process that is killed, then on to 40 here."""
     straight = train(capsys, text, tmp_path / "straight", "--steps", "40")
-    cut = tmp_path / "cut"
-    train(capsys, text, cut, "--steps", "20")
+    cut = copied
     command = [sys.executable, "-m", "experiments.char_lm", "--corpus", text, "--out", str(cut)]
     endless = ["--steps", "1000000", "--save-every", "1000000", "--eval-every", "1000000"]
     victim = subprocess.Popen([*command, *SMALL, *endless], stderr=subprocess.DEVNULL)
@@ -118,9 +132,8 @@ def test_devices_and_intervals_may_change_between_start_and_resume(capsys, text,
     assert two["value"] == pytest.approx(one["value"], abs=1e-5)
 
 
-def test_another_configuration_is_refused_and_nothing_changes(capsys, text, tmp_path):
-    out = tmp_path / "run"
-    train(capsys, text, out, "--steps", "10")
+def test_another_configuration_is_refused_and_nothing_changes(capsys, text, twenty):
+    out = twenty
     before = {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.name != ".lock"}
     assert char_lm.main(["--corpus", text, "--out", str(out), *SMALL, "--lr", "0.5"]) == 2
     error = capsys.readouterr().err
@@ -129,12 +142,10 @@ def test_another_configuration_is_refused_and_nothing_changes(capsys, text, tmp_
     assert {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.name != ".lock"} == before
 
 
-def test_init_starts_a_new_run_from_a_runs_weights(capsys, text, tmp_path):
-    train(capsys, text, tmp_path / "a", "--steps", "20")
-    train(
-        capsys, text, tmp_path / "b", "--steps", "1", "--lr", "1e-30", "--init", str(tmp_path / "a")
-    )
-    a, b = (runs.open(tmp_path / name, step="latest").params for name in "ab")
+def test_init_starts_a_new_run_from_a_runs_weights(capsys, text, twenty, tmp_path):
+    flags = ("--steps", "1", "--lr", "1e-30", "--init", str(twenty))
+    train(capsys, text, tmp_path / "new", *flags)
+    a, b = (runs.open(run, step="latest").params for run in (twenty, tmp_path / "new"))
     assert leaf_digests(a) == leaf_digests(b)
 
 
@@ -160,10 +171,9 @@ def test_a_cell_of_the_users_own_needs_no_edit_here(capsys, text, tmp_path, monk
     assert sample.main([str(tmp_path / "own"), "--length", "3", "--trust"]) == 0
 
 
-def test_sample_writes_from_a_run_also_after_an_unseen_character(capsys, text, tmp_path):
-    train(capsys, text, tmp_path / "run", "--steps", "20")
+def test_sample_writes_from_a_run_also_after_an_unseen_character(capsys, twenty):
     options = ["--length", "30", "--samples", "2", "--top-k", "3", "--temperature", "0.8"]
-    assert sample.main([str(tmp_path / "run"), "--prompt", "to é", *options]) == 0
+    assert sample.main([str(twenty), "--prompt", "to é", *options]) == 0
     captured = capsys.readouterr()
     assert captured.out.count("to é") == 2 and "é" in captured.err
     assert len(captured.out) > 60
@@ -219,18 +229,15 @@ def test_a_folder_that_is_not_a_run_is_refused(capsys, text, tmp_path):
     assert sample.main([str(tmp_path / "photos")]) == 2
 
 
-def test_a_damaged_checkpoint_is_named_and_the_one_before_used(capsys, text, tmp_path):
+def test_a_damaged_checkpoint_is_named_and_the_one_before_used(capsys, text, copied, tmp_path):
     straight = train(capsys, text, tmp_path / "straight", "--steps", "30")
-    train(capsys, text, tmp_path / "run", "--steps", "20")
-    newest = tmp_path / "run" / "checkpoints" / "20"
+    newest = copied / "checkpoints" / "20"
     largest = max((p for p in newest.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
     data = bytearray(largest.read_bytes())
     data[len(data) // 2] ^= 1
     largest.write_bytes(data)
-    assert (
-        char_lm.main(["--corpus", text, "--out", str(tmp_path / "run"), *SMALL, "--steps", "30"])
-        == 0
-    )
+    argv = ["--corpus", text, "--out", str(copied), *SMALL, "--steps", "30"]
+    assert char_lm.main(argv) == 0
     captured = capsys.readouterr()
     assert "step 20 is damaged" in captured.err and "using 10" in captured.err
     assert last_json(captured.out)["digest"] == straight["digest"]

@@ -1,11 +1,7 @@
 """With --invariant a run has the same bits on 1, 2, 4 and 8 devices, also where they change."""
 
 import json
-import os
-import subprocess
-import sys
 from functools import partial
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -55,17 +51,9 @@ def test_a_run_is_the_same_on_four_devices_to_the_bit(text, alone, tmp_path):
     assert len(alone) == 7 + 3
 
 
-@pytest.mark.optimised
+@pytest.mark.optimised  # there a process has eight devices
 def test_a_run_is_the_same_on_eight_devices_to_the_bit(text, alone, tmp_path):
-    """In a process of its own, for a process has as many devices as it began with."""
-    flags = ["--corpus", text, "--out", str(tmp_path / "run"), "--devices", "8", "--steps", "7"]
-    flag = os.environ["XLA_FLAGS"].replace("device_count=4", "device_count=8")
-    subprocess.run(
-        [sys.executable, "-m", "experiments.char_lm", *SMALL, *flags],
-        **{"cwd": Path(__file__).parents[1], "env": {**os.environ, "XLA_FLAGS": flag}},
-        **{"check": True, "capture_output": True, "timeout": 240},
-    )
-    assert history(tmp_path / "run") == alone
+    assert train(text, tmp_path / "run", 8, 7) == alone
 
 
 def test_saved_on_four_devices_it_goes_on_with_one_and_then_two(text, alone, tmp_path):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+EIGHT = "--xla_force_host_platform_device_count=8"
 FILES = ("test_invariant.py", "test_train.py")
 
 
@@ -19,7 +20,7 @@ def test_claims_hold_in_optimised_programs(file):
     path = Path(__file__).with_name(file)
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-n", "0", "-m", "optimised", str(path)],
-        env={**os.environ, "RNN_JAX_TEST_OPTIMISED": "1", "XLA_FLAGS": ""},
+        env={**os.environ, "RNN_JAX_TEST_OPTIMISED": "1", "XLA_FLAGS": EIGHT},
         cwd=path.parents[1],
         capture_output=True,
         text=True,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -21,7 +22,7 @@ print(json.dumps(dict(os.environ)))
 
 def told(home, **environment):
     """What JAX would be told in a process of its own, where JAX is not imported yet."""
-    clean = {name: value for name, value in os.environ.items() if name not in OURS}
+    clean = {name: value for name, value in os.environ.items() if not re.match("JAX.*CACHE", name)}
     clean |= {"XDG_CACHE_HOME": str(home), **environment}
     look = subprocess.run([sys.executable, "-c", LOOK], env=clean, capture_output=True, check=True)
     return json.loads(look.stdout)
