@@ -90,6 +90,8 @@ class Config(language.WritingSettings, cli.LanguageSettings):
     """epochs at the full learning rate"""
     horizon: int = 0
     """steps over which the learning rate falls to zero along a cosine; 0 is off"""
+    half: bool = False
+    """train in bfloat16, for accelerators; weights, their averages and evaluations are float32"""
     average: float = 0.99
     """evaluate and keep a moving average of the weights with this decay; 0 is off"""
     init: str = ""
@@ -168,7 +170,7 @@ def segment(config: Config, recipe: "fit.Recipe") -> int:
     if config.segment:
         raise BadInput("--memory picks the segment; leave out --segment")
     plan = segments.plan(
-        *(recipe.model, recipe.task.loss, recipe.task.lanes, recipe.task.batch(0)),
+        *(recipe.trained, recipe.task.loss, recipe.task.lanes, recipe.task.batch(0)),
         config.memory * 2**20,
         noisy=config.dropout > 0,
     )
@@ -189,6 +191,7 @@ def run(config: Config) -> dict[str, Any]:
         optimizer=optimizer(config, task.chunks),
         seed=config.seed,
         average=config.average,
+        half=config.half,
         params=starting_weights(config, corpus.vocabulary),
         noise=partial(layers.weight_drop, rate=config.weight_drop) if config.weight_drop else None,
     )

@@ -8,7 +8,7 @@ import jax
 import optax
 
 from rnn_jax import ordered, segments, sparse
-from rnn_jax.models import Model
+from rnn_jax.models import Model, in_bfloat16
 from rnn_jax.tasks import Task
 from rnn_jax.train import Metrics, TrainState, create, make_step, make_steps
 
@@ -20,7 +20,8 @@ class Recipe(NamedTuple):
     without dropout ignores its key); average: decay of the moving average that is evaluated and
     kept instead of the parameters, 0 for none; params: weights to start from, not ``model.init``'s;
     noise: as in `make_step`; segment: keep every so many-th carry (`segments`), 0 keeps all; total:
-    another objective (`truncation`, `estimators`); needed: rows that a step looks at (`sparse`).
+    another objective (`truncation`, `estimators`); needed: rows that a step looks at (`sparse`);
+    half: train in bfloat16 (`models.in_bfloat16`), evaluate in float32.
     """
 
     model: Model
@@ -33,6 +34,12 @@ class Recipe(NamedTuple):
     segment: int = 0
     total: Callable[..., Any] | None = None
     needed: sparse.Needed | None = None
+    half: bool = False
+
+    @property
+    def trained(self) -> Model:
+        """The model as a step computes it."""
+        return in_bfloat16(self.model) if self.half else self.model
 
     def start(self) -> TrainState:
         """The state at step 0, made by one program: there is less to compile, and it is kept."""
@@ -47,7 +54,7 @@ class Recipe(NamedTuple):
     def step(self, *, invariant: bool = False) -> Callable[..., tuple[TrainState, Metrics]]:
         """One step, on one device or as one of several; invariant: the same bits on any number."""
         make = partial(sparse.make_step, needed=self.needed) if self.needed else make_step
-        given = (self.model, self.task.loss, self.optimizer, self.average, self.noise)
+        given = (self.trained, self.task.loss, self.optimizer, self.average, self.noise)
         shards = ordered.shards(self.task.lanes) if invariant else 0
         return make(*given, shards=shards, total=self.total or segments.objective(self.segment))
 

@@ -3,7 +3,8 @@
 core.py has `Model` and plain stacks, directions.py reads both ways, conditioned.py begins from
 something given, attention.py and translator.py are sequence to sequence, feeding.py lets a model
 read what it has written while it learns, glimpse.py reads images piece by piece, draw.py paints
-them, named.py builds whole models from a run's record, words.py those of very many words.
+them, precision.py computes in fewer bits, named.py builds whole models from a run's record,
+words.py those of very many words.
 """
 
 from rnn_jax.models.attention import (
@@ -30,6 +31,7 @@ from rnn_jax.models.named import (
     vector_model,
     window_model,
 )
+from rnn_jax.models.precision import in_bfloat16
 from rnn_jax.models.sentences import Parts, sentence_model, sentence_parts
 from rnn_jax.models.sequences import anew, framed, memoryless, pooled
 from rnn_jax.models.translator import ATTENTIONS, reader, translator
@@ -63,6 +65,7 @@ __all__ = [
     "from_spec",
     "general",
     "glimpse_model",
+    "in_bfloat16",
     "lane_keys",
     "language_model",
     "looking",
