@@ -67,7 +67,7 @@ def train(
         Path(config.out),
         writer(config, models.from_spec(spec, trust=True), corpus.vocabulary),
     )
-    unit = "words" if config.alphabet == "spaces" else config.alphabet
+    unit = f"{scores.ONE[corpus.vocabulary.kind]}s"
     outcome = fit.fit(folder, manifest, recipe, config, show, unit=unit)
     distributed.finish()
     return {

@@ -167,7 +167,8 @@ def run(config: Config) -> dict[str, Any]:
     spec, folder = model_spec(config, data), Path(config.out)
     trained = standalone.train(
         *("sentiment", config, make_task(config, data), spec, data.record()),
-        **{"vocabulary": data.vocabulary.to_json(), "show": shower(config, data), "unit": "words"},
+        **{"vocabulary": data.vocabulary.to_json(), "show": shower(config, data)},
+        **{"unit": "words", "per": "sentence"},
     )
     parts = models.sentence_parts(**spec["arguments"])
     read = sentences.readings(data, trained, parts)

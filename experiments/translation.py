@@ -129,7 +129,7 @@ def run(config: Config) -> dict[str, Any]:
     material = read.read(config)  # before JAX takes its time
     from experiments.translating import scoring
     from experiments.translating.writing import Writer
-    from rnn_jax import distributed, fit, run
+    from rnn_jax import distributed, fit, run, scores
     from rnn_jax.run import new_manifest
 
     spec = model_spec(config, material)
@@ -140,7 +140,7 @@ def run(config: Config) -> dict[str, Any]:
     manifest = new_manifest(
         *("translation", dataclasses.asdict(config), identity), model=spec, data=material.record
     )
-    folder, unit = Path(config.out), material.target.kind
+    folder, unit = Path(config.out), f"{scores.ONE[material.target.kind]}s"
     outcome = fit.fit(folder, manifest, how, config, sampler(writer), unit=unit)
     distributed.finish()
     params = run.open(folder, trust=True).params

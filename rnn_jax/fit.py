@@ -60,11 +60,13 @@ def fit(
     show: Callable[[int, Any], tuple[str, str]] | None = None,
     *,
     unit: str = "characters",
+    per: str = "",
 ) -> Outcome:
     """Train up to ``config.steps`` from where `folder` stands.
 
     manifest: of `run.new_manifest`; show: ``(step, weights) -> (header, text)``, called before the
-    first step and after every evaluation. BadInput before anything is written, or where more than
+    first step and after every evaluation; unit: what the task's tokens are; per: what one loss is
+    of, a token unless told. BadInput before anything is written, or where more than
     ``config.max_skipped`` updates in a row are skipped; Stopped after a signal, once the state is
     saved.
     """
@@ -81,14 +83,15 @@ def fit(
     state = distributed.from_first(restored.state if restored else recipe.start())
     if restored:
         pace.began -= restored.extra.get("seconds", 0.0)
-    with run, Signals() as signals, Progress(config.steps, int(state.step), unit) as progress:
+    progress = Progress(config.steps, int(state.step), unit, per)
+    with run, Signals() as signals, progress:
         if note:
             progress.note(note)
         if state.step > config.steps:
             progress.note(f"the run stands at step {state.step}, past --steps {config.steps}")
         outside = _Outside(run, progress, signals, trouble.Spikes(run.rows), show)
         state, stop = _loop(recipe, config, devices, state, pace, outside)
-        run.curves(unit=unit.removesuffix("s"))
+        run.curves(unit=progress.per)
     if stop is not None:
         raise Stopped(stop, int(state.step))
     last = (ranks(run.rows) or [None])[-1]

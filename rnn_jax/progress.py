@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import resource
 import sys
 import time
 from collections import deque
@@ -12,18 +13,23 @@ from rnn_jax.plain import shown
 
 _WINDOW = 10.0  # seconds over which speed is measured
 _REFRESH = 0.2  # seconds between two looks at the loss, for looking waits for the device
+_WIDE = 100  # columns in which there is room for memory beside the bar
 _LINE, _LONGEST = 5.0, 60.0  # seconds between two plain lines: at least, and at most
 
 
 class Progress:
-    """``with Progress(steps) as progress``: shows loss, bits, speed and the time left.
+    """``with Progress(steps) as progress``: shows loss, bits, speed, the time left and memory.
 
-    ``unit`` is what a token is called, in the plural; bits are told per one of it.
+    ``unit`` is what a token is called, in the plural; ``per`` is what the loss is of, one token
+    unless told.
     """
 
-    def __init__(self, total_steps: int, start_step: int = 0, unit: str = "characters") -> None:
+    def __init__(
+        self, total_steps: int, start_step: int = 0, unit: str = "characters", per: str = ""
+    ) -> None:
         self.total = total_steps
         self.unit = unit
+        self.per = per or unit.removesuffix("s")
         self._step = self._lined = start_step
         self._tokens = 0
         self._loss: Any = None
@@ -49,7 +55,7 @@ class Progress:
     def update(self, step: int, loss: Any, tokens: int) -> None:
         """Says that ``step`` steps are done; ``tokens`` is what was read since the last update.
 
-        ``loss`` [nats per token] may be an array still being computed: it is looked at only when
+        ``loss`` [nats per ``per``] may be an array still being computed: it is looked at only when
         it is shown.
         """
         now = time.monotonic()
@@ -87,13 +93,15 @@ class Progress:
             print(f"step {self._step}/{self.total}  {text}", file=sys.stderr, flush=True)
 
     def _text(self) -> str:
-        """``loss 1.532  2.210 bits/character  118k characters/s  1:12 left``."""
+        """``loss 1.532  2.210 bits/character  118k characters/s  1:12 left  512 MiB``."""
         nats = float(self._loss)
-        words = [f"loss {nats:.3f}", f"{nats / math.log(2):.3f} bits/{self.unit.removesuffix('s')}"]
+        words = [f"loss {nats:.3f}", f"{nats / math.log(2):.3f} bits/{self.per}"]
         if tokens := _speed(self._marks[0], self._marks[-1], 2):
             words.append(f"{_short(tokens)} {self.unit}/s")
         if steps := _speed(self._marks[0], self._marks[-1], 1):
             words.append(f"{_clock(max(self.total - self._step, 0) / steps)} left")
+        if not self._bar or self._bar.console.width >= _WIDE:
+            words.append(f"{_memory() / 2**20:.0f} MiB")
         return "  ".join(words)
 
 
@@ -115,6 +123,15 @@ def _bar() -> Any:
 def _speed(before: tuple, after: tuple, which: int) -> float | None:
     seconds = after[0] - before[0]
     return (after[which] - before[which]) / seconds if seconds > 0 else None
+
+
+def _memory() -> int:
+    """The most that was in use so far, in bytes: of the first device's own memory, else of ours."""
+    import jax
+
+    stats = jax.local_devices()[0].memory_stats() or {}  # a CPU device has none
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return stats.get("peak_bytes_in_use") or most * (1 if sys.platform == "darwin" else 1024)
 
 
 def _short(number: float) -> str:

@@ -7,7 +7,8 @@ import numpy as np
 
 from rnn_jax.data.text import Corpus
 
-_ONE = {
+# What one symbol of a vocabulary is called, by its kind.
+ONE = {
     "characters": "character",
     "words": "word",
     "spaces": "word",
@@ -71,7 +72,7 @@ def language(nats: float, corpus: Corpus) -> dict[str, Any]:
     unknown, spelling = corpus.unknown_rate["valid"] * tokens, width.spelling * tokens
     sizes = (tokens, characters, width.bytes * tokens)
     return {
-        "metric": f"validation nats per {_ONE[corpus.vocabulary.kind]}",
+        "metric": f"validation nats per {ONE[corpus.vocabulary.kind]}",
         "value": nats,
         "baseline": unigram(corpus),
         "better": "lower",

@@ -25,7 +25,7 @@ class Spikes:
     def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
         self._last: deque[float] = deque(maxlen=_LAST)
         self._limit: float | None = None
-        for row in rows[-_LAST:]:
+        for row in rows:
             self.add(row.get("loss"))
 
     def add(self, loss: Any) -> None:

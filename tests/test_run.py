@@ -4,6 +4,7 @@ import io
 import json
 import math
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -368,7 +369,10 @@ def test_plain_progress_is_a_few_lines_with_the_numbers(monkeypatch, capsys):
     assert "[red]not markup[/] \N{REPLACEMENT CHARACTER}[31m" in lines
     shown = [line for line in lines if line.startswith("step")]
     assert 15 <= len(shown) <= 22
-    assert shown[-1] == "step 100/100  loss 0.693  1.000 bits/character  50 characters/s  0:00 left"
+    last, mebibytes = shown[-1].removesuffix(" MiB").rsplit("  ", 1)
+    assert last == "step 100/100  loss 0.693  1.000 bits/character  50 characters/s  0:00 left"
+    used = int(mebibytes) * 2**20
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 == pytest.approx(used, rel=0.1)
 
 
 def test_the_bar_leaves_text_as_it_is(monkeypatch):
@@ -378,11 +382,11 @@ def test_the_bar_leaves_text_as_it_is(monkeypatch):
 
     monkeypatch.setattr(sys, "stderr", terminal := Terminal())
     monkeypatch.setenv("TERM", "xterm")
-    with Progress(4, unit="words") as progress:
+    with Progress(4, unit="words", per="sentence") as progress:
         progress.update(2, 1.0, 10)
         progress.note("[bold]x[/bold] :smile:")
     assert "[bold]x[/bold] :smile:" in terminal.getvalue()
-    assert "bits/word" in terminal.getvalue()
+    assert "bits/sentence" in terminal.getvalue()
 
 
 def test_no_checkpoint_folder_means_no_steps(tmp_path):

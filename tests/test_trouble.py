@@ -114,6 +114,9 @@ def test_a_spike_is_six_deviations_above_the_last_two_hundred():
     assert spikes.height(mean + 5.99 * deviation) is None
     assert spikes.height(mean + 6.5 * deviation) == pytest.approx(6.5)
     assert spikes.height(float("nan")) is None and spikes.height(0.0) is None
+    some = [{"loss": None}] * 20 + [{"loss": float(x)} for x in noise]
+    resumed = trouble.Spikes(some[::-1])
+    assert resumed.height(1e9) == trouble.Spikes(some[:19:-1]).height(1e9), "200 that are finite"
     few = trouble.Spikes([{"step": i, "loss": float(x)} for i, x in enumerate(noise[:49])])
     assert few.height(99.0) is None, "too few to know"
     few.add(2.0)

@@ -48,10 +48,11 @@ def train(
     vocabulary: Any = None,
     show: Callable[[int, Any], tuple[str, str]] | None = None,
     unit: str = "steps",
+    per: str = "",
 ) -> Trained:
     """Train on `task` the model of `spec` (as `models.from_spec` takes it) in ``config.out``.
 
-    data: of the manifest, with a digest; show: as in `fit.fit`.
+    data: of the manifest, with a digest; show, unit, per: as in `fit.fit`.
     """
     from rnn_jax import distributed, fit, models
     from rnn_jax.run import new_manifest
@@ -62,7 +63,7 @@ def train(
         *(name, dataclasses.asdict(config), list(cli.identity(config))),
         **{"model": spec, "vocabulary": vocabulary, "data": data},
     )
-    outcome = fit.fit(Path(config.out), manifest, recipe, config, show, unit=unit)
+    outcome = fit.fit(Path(config.out), manifest, recipe, config, show, unit=unit, per=per)
     distributed.finish()
     return Trained(outcome, model, best(config.out))
 
