@@ -26,7 +26,7 @@ class Outcome(NamedTuple):
 
     best, last: the task's error where it has one, else the validation loss [nats]; seconds: of all
     commands up to the last save; tokens_per_second and seconds_per_step: of this one, without the
-    first dispatch and evaluations, None where there was no other.
+    first dispatch of each shape and evaluations, None where there was no other.
     """
 
     state: TrainState
@@ -123,7 +123,7 @@ def _loop(
         data, count = batches(task, step, count, most, parallel.own_lanes(task.lanes))
         state, metrics = advance(state, data, np.int32(count), key)
         metrics = Metrics(*(np.asarray(each)[:count] for each in metrics))
-        pace.add(count, time.monotonic() - before)
+        pace.add(count, time.monotonic() - before, data)
         step += count
         progress.update(step, metrics.loss[-1], count * task.tokens)
         due = step % config.eval_every == 0 or step == config.steps

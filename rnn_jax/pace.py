@@ -32,17 +32,18 @@ class Intervals(Protocol):
 
 
 class Pace:
-    """How long a step takes, without the first dispatch, whose time is mostly compiling."""
+    """How long a step takes, without the first dispatch of each shape: that is mostly compiling."""
 
     def __init__(self) -> None:
         self.began = time.monotonic()
-        self.dispatches, self.steps, self.seconds = 0, 0, 0.0
+        self.steps, self.seconds = 0, 0.0
+        self._compiled: set[tuple] = set()
 
-    def add(self, steps: int, seconds: float) -> None:
-        """A dispatch of so many steps has taken so long."""
-        if self.dispatches:
+    def add(self, steps: int, seconds: float, data: Batch | None = None) -> None:
+        """A dispatch of so many steps, with this data, has taken so long."""
+        if (shapes := tuple(_shapes(data))) in self._compiled:
             self.steps, self.seconds = self.steps + steps, self.seconds + seconds
-        self.dispatches += 1
+        self._compiled.add(shapes)
 
     def count(self, step: int, config: Intervals, room: int) -> int:
         """Steps for the next dispatch, never past a step at which something else is due."""
@@ -83,5 +84,5 @@ def batches(
     return jax.tree.map(join, *parts), len(parts)
 
 
-def _shapes(batch: Batch) -> list[tuple[int, ...]]:
+def _shapes(batch: Batch | None) -> list[tuple[int, ...]]:
     return [np.shape(leaf) for leaf in jax.tree.leaves(batch)]

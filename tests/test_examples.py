@@ -8,6 +8,7 @@ import pytest
 
 from rnn_jax.data import buckets, tables
 from rnn_jax.errors import BadInput
+from rnn_jax.pace import Pace
 from rnn_jax.tasks import Batch, Examples, bucketed
 
 LENGTHS = np.array([3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5])
@@ -124,3 +125,10 @@ def test_a_missing_file_column_or_ending_is_one_line_that_names_the_flag(tmp_pat
 def test_lines_are_read_without_their_ends(tmp_path):
     (tmp_path / "a.en").write_bytes(b"one\r\n\ntwo\n")
     assert tables.read_lines(str(tmp_path / "a.en"), "--data") == ["one", "", "two"]
+
+
+def test_the_first_dispatch_of_each_shape_is_compiling_and_no_pace():
+    pace, short, long = Pace(), *(Batch(np.zeros((2, T)), None) for T in (3, 5))
+    for steps, seconds, data in ((1, 9, short), (1, 9, long), (4, 0.5, short), (2, 0.25, long)):
+        pace.add(steps, seconds, data)
+    assert (pace.steps, pace.seconds) == (6, 0.75)
