@@ -67,9 +67,10 @@ def diverge(options: Options) -> bool:
 
 def configurations(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """In what two records ask for different runs, a line each."""
+    if one["experiment"] != other["experiment"]:  # then little of the rest can be the same
+        return [f"experiment is {one['experiment']} in the one, {other['experiment']} in the other"]
     names = dict.fromkeys([*one["identity"], *other["identity"]])
     pairs = [(name, one["config"].get(name), other["config"].get(name)) for name in names]
-    pairs.insert(0, ("experiment", one["experiment"], other["experiment"]))
     pairs.append(("text", one["data"].get("digest"), other["data"].get("digest")))
     return [f"{name} is {a} in the one, {b} in the other" for name, a, b in pairs if a != b]
 

@@ -5,9 +5,9 @@
     python -m experiments.replay runs/char_lm --to-step 2400 --from-step 1800
 
 The run's own configuration is trained in a temporary folder, and the digests of all leaves are
-compared at every step that both saved. Says equal, or the first step and the first leaf that
-differ, and what of the surroundings has changed. Exit status 0 for equal, 1 for different; the
-run itself is only read. The text has to be where it was when the run began.
+compared at every step that both saved. Says what of the surroundings has changed, then equal, or
+the first step and the first leaf that differ. Exit status 0 for equal, 1 for different; the run
+itself is only read. The text has to be where it was when the run began.
 """
 
 import contextlib
@@ -45,7 +45,6 @@ class Options:
 def replay(options: Options) -> bool:
     """Compare, and print what came of it; whether all is equal."""
     from rnn_jax.run import history, manifest
-    from rnn_jax.run.surroundings import environment, lost
 
     folder = Path(options.run)
     told = manifest.read(folder)
@@ -63,8 +62,6 @@ def replay(options: Options) -> bool:
     difference = history.first_difference(
         *({step: digests[step] for step in compared} for digests in (recorded, found)), whole=True
     )
-    for line in lost(told, environment()):
-        print(shown(f"note: {line}"), file=sys.stderr)
     print(shown(sentence(first, compared, difference)), file=sys.stderr)
     row = difference and {"step": difference.step, "leaf": difference.names[0]}
     result = {"run": options.run, "from": first, "to": last, "compared": compared}

@@ -12,7 +12,8 @@ import pytest
 from experiments import sample
 from rnn_jax import decode
 from rnn_jax.data.text import Vocabulary, parts
-from rnn_jax.models import language_model
+from rnn_jax.models import from_spec, language_model
+from rnn_jax.run import new_manifest, start_or_resume
 
 V, H, N = 7, 5, 6
 MODEL = language_model(V, "gru", H, 1, 3)
@@ -233,3 +234,17 @@ def test_a_line_of_a_megabyte_is_a_prompt_like_any_other(trained, capsys, tmp_pa
     (tmp_path / "lines").write_text("to be, é " * 120_000)
     out, notes = run(capsys, trained, "--prompts", str(tmp_path / "lines"), "--length", "3")
     assert len(out) > 1e6 and notes.startswith("warning: never seen") and len(notes) < 500
+
+
+def test_a_run_of_sentences_and_classes_is_none_that_writes(tmp_path, capsys):
+    sizes = {"vocabulary": 3, "classes": 2, "hidden": 2, "embed": 2}
+    spec = {"builder": "sentence_model", "arguments": sizes}
+    shapes = jax.eval_shape(from_spec(spec).init, KEY)
+    state = {"params": jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), shapes)}
+    vocabulary = Vocabulary(("<unk>", " a", " b"), "words", 0).to_json()
+    told = new_manifest("sentiment", {}, [], model=spec, vocabulary=vocabulary)
+    with start_or_resume(tmp_path / "run", told, state)[0] as run:
+        run.save(1, state)
+    assert sample.main([str(tmp_path / "run"), "--prompt", "a"]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.endswith("is no language model: it has no text to go on with\n")

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from rnn_jax.data.text import Corpus, Vocabulary
 
 
+_WRITERS = ("language_model", "window_model", "word_model")  # of all that runs are made with
+
+
 class Reader(NamedTuple):
     """A model that can be asked, with its weights and its symbols.
 
@@ -38,7 +41,7 @@ def open_reader(folder: str, step: int | str = "best", *, trust: bool = False) -
     import rnn_jax.run
 
     opened = rnn_jax.run.open(folder, step=step, trust=trust)
-    if opened.vocabulary is None or opened.model.condition is not None:
+    if opened.vocabulary is None or opened.manifest["model"]["builder"] not in _WRITERS:
         raise BadInput(f"{folder} is no language model: it has no text to go on with")
     return Reader(
         *(opened.model, opened.params, opened.vocabulary),
