@@ -165,6 +165,8 @@ def segment(config: Config, recipe: "fit.Recipe") -> int:
     """--segment, or what --memory leads to."""
     from rnn_jax import segments
 
+    if config.locked and config.dropout and (config.segment or config.memory):
+        raise BadInput("--locked is one mask for a chunk, but segments draw anew; leave one out")
     if not config.memory:
         return config.segment
     if config.segment:

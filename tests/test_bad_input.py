@@ -123,6 +123,7 @@ MEANING = {  # flags that can be read and still make no sense, and part of the l
         (["--init", "no-such-run"], "no-such-run"),
         (["--prompt", ""], "--prompt"),
         (["--optimizer", "rmsprop", "--weight-decay", "0.1"], "--weight-decay"),
+        (["--locked", "--dropout", "0.5", "--segment", "5"], "--locked"),
         (["--lanes", "100000"], "--lanes"),
         (["--bptt", "1000000"], "--bptt"),
         (["--processes", "2"], "--distributed"),
