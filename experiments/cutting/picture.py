@@ -21,8 +21,8 @@ def picture(problem: Problem, rows: Rows, k1: int, lanes: int, title: str) -> by
 
     figure = Figure(figsize=(11, 6.4), layout="constrained", dpi=130)
     (scores, steps, tokens), (clock, cost, error) = figure.subplots(2, 3)
-    fixed = [row for row in rows if row["gradient"] == "truncated" and row["k1"] == k1]
-    common = [row for row in rows if row["gradient"] == "truncated" and row["k1"] != k1]
+    cut = sorted((r for r in rows if r["gradient"] == "truncated"), key=lambda row: row["k2"])
+    fixed, common = ([r for r in cut if (r["k1"] == k1) is same] for same in (True, False))
     others = [row for row in rows if row["gradient"] != "truncated"]
     _scores(scores, problem, fixed, common, others)
     _curves(steps, rows, lambda row: 1.0)
@@ -65,7 +65,8 @@ def _scores(axes: "Axes", problem: Problem, fixed: Rows, common: Rows, others: R
         if math.isfinite(row["mean"]):
             axes.axhline(row["mean"], color="0.4", linestyle=style, label=row["name"])
     axes.axhline(problem.chance, color="0.6", linestyle="--", linewidth=1)
-    axes.set(xscale="log", xlabel="k2, steps of the gradient", ylabel=problem.measure)
+    axes.set(ylabel=problem.measure)
+    _along_lengths(axes, [*fixed, *common])
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=8)
 
@@ -93,6 +94,14 @@ def _costs(axes: "Axes", rows: Rows) -> None:
     axes.legend(frameon=False, fontsize=8)
 
 
+def _along_lengths(axes: "Axes", rows: Rows) -> None:
+    """A logarithmic axis of k2, marked at the rows' lengths."""
+    lengths = sorted({row["k2"] for row in rows})
+    axes.set(xscale="log", xlabel="k2, steps of the gradient")
+    axes.set_xticks(lengths, [str(k2) for k2 in lengths])
+    axes.minorticks_off()
+
+
 def _errors(axes: "Axes", fixed: Rows) -> None:
     """Cosine with the full gradient and ratio of norms against k2, early and late."""
     for when, color in (("early", "0.6"), ("late", "0")):
@@ -102,5 +111,6 @@ def _errors(axes: "Axes", fixed: Rows) -> None:
             k2 = [row["k2"] for row in rows]
             named = f"{part.replace('_', ' ')}, {when}"
             axes.plot(k2, values, style, color=color, markersize=4, label=named)
-    axes.set(xscale="log", xlabel="k2, steps of the gradient", ylabel="of W_hh, against full BPTT")
+    axes.set(ylabel="of W_hh, against full BPTT")
+    _along_lengths(axes, fixed)
     axes.legend(frameon=False, fontsize=7)
