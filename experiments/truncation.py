@@ -1,6 +1,7 @@
 """What cutting the gradient costs: a task and a cell, a grid of lengths, rates and seeds.
 
     python -m experiments.truncation                         recall at lag 40, 3 to 5 minutes
+    python -m experiments.truncation --steps 100 --seeds 1   where its cliff will be, beforehand
     python -m experiments.truncation --cell lstm --forget-bias 3 --steps 2000
     python -m experiments.truncation --task balance --k1 480 --lengths 1 10 --lanes 1
         --estimators rtrl uoro artbp --lr 0.001
@@ -13,9 +14,11 @@ them, with as many tokens and so more updates; --estimators other roads to the g
 (`rnn_jax.estimators`). Each is swept over --rates and shown at its best. For every one: the final
 score with its 95 % confidence, time and memory of an update, and the gradient's bias and variance
 against full BPTT on the same data, for each block of weights, before training (early) and where
-the longest length ends (late). Writes truncation.json and truncation.png; each run has a folder of
-its own. Expected of the first command: k2 of 80 and more make under 1 % errors, 10 and 20 about
-86 % where guessing makes 87.5 %; at 40 some seeds learn from what the state brings over the edge.
+the longest length ends (late); and what share it sees of what the inputs tell of the answers
+(`rnn_jax.estimators.dependence`), next to nothing where the answer lies further back than k2.
+Writes truncation.json and truncation.png; each run has a folder of its own. Expected of the first
+command: k2 of 80 and more make under 1 % errors, 10 and 20 about 86 % where guessing makes 87.5 %;
+at 40 some seeds learn from what the state brings over the edge.
 What was measured is in experiments/results/truncation.json.
 """
 
@@ -174,8 +177,9 @@ def run(config: Config) -> dict[str, Any]:
     check_memory(config, problem, entries)
     trained = sweep(config, problem, entries)
     costs = cutting.costs(config, problem, entries)
-    biases = cutting.biases(config, problem, entries, weights(config, problem, entries, trained))
-    rows = cutting.record(entries, trained, costs, biases)
+    looked = (config, problem, entries, weights(config, problem, entries, trained))
+    biases, seen = cutting.biases(*looked), cutting.seen(*looked)
+    rows = cutting.record(entries, trained, costs, biases, seen)
     cutting.table(problem, rows)
     saturates = cutting.saturates(rows, config.k1)
     told = {

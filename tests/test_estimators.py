@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from rnn_jax import cells, layers
+from rnn_jax.data import synthetic
 from rnn_jax.errors import BadInput
-from rnn_jax.estimators import agreement, balance, choose, gradients, needed_bytes
+from rnn_jax.estimators import agreement, balance, choose, dependence, gradients, needed_bytes
 from rnn_jax.evaluate import make_evaluate
 from rnn_jax.losses import cross_entropy
 from rnn_jax.models import recurrent, stack, vector_model, window_model
@@ -187,3 +188,48 @@ def test_what_cannot_be_carried_is_said_and_how_much_it_takes():
     windows = choose("rtrl", lambda fast: window_model(V, 2, 3, 4), Truncation(T, T))
     with pytest.raises(BadInput, match="not of real numbers"):
         windows.model.start(windows.model.init(jax.random.key(0)), B)
+
+
+@pytest.mark.parametrize("k2", [1, 2, 3, 6])
+def test_a_cut_gradient_sees_the_dependence_that_no_cut_parts(k2):
+    """Of a linear network asked for the sign it read some steps ago, over all sequences of signs.
+
+    ``y_t = v Σ_j w^j u x_{t-j}``, so -Cov(y_t, x_{t-lag}) is ``-v u w^lag``, and so is its
+    derivative by a gain on x: for every t that is as far into its piece as that.
+    """
+    length, lag, (u, w, v) = 6, 2, (0.7, 0.8, 1.3)
+    base = recurrent(stack(cells.vanilla(1, 1, phi="identity")), layers.dense(1, 1))
+    layer = {"W_xh": [[u]], "W_hh": [[w]], "b_h": [0.4]}
+    params = {"layers": (layer,), "out": {"W_hy": [[v]], "b_y": [-0.2]}}
+    params = jax.tree.map(jnp.asarray, params, is_leaf=lambda a: isinstance(a, list))
+    signs = 2.0 * synthetic.all_sequences(2, length + 1) - 1
+    own = np.roll(signs[:, :length], lag, axis=1)
+    others = np.tile(signs[:, length:], length)  # the last sign is of no input
+    asked = np.broadcast_to(np.arange(length) >= lag, own.shape)
+    data = Batch(0.6 + signs[:, :length, None], (own[..., None], others[..., None]), 1.0 * asked)
+    loss = dependence.crossed_loss(balance.half_square)
+    cut = objective(Truncation(length, k2))
+    bars = gradients(base, cut, loss, params, [data], jax.random.key(0))
+    mean = dependence.mean_input([data], 1)
+    found = dependence.by_gain(params["layers"][0], bars["layers"][0], mean)
+    seen = [t for t in range(lag, length) if t % k2 >= lag]
+    assert mean == pytest.approx(0.6)
+    assert found == pytest.approx(-v * u * w**lag * len(seen) / (length - lag), abs=1e-12)
+
+
+def test_the_targets_of_others_are_those_of_the_next_lane_that_is_asked():
+    xs = np.array([[0, 1, 1], [2, 1, 1]])
+    own = np.array([[[10], [11], [12]], [[20], [21], [22]]])
+    mask, weights = np.array([[1, 1, 1], [1, 1, 0]], bool), np.array([[0.0, 2, 1], [0, 1, 1]])
+    kept, others = dependence.crossed(Batch(xs, own, weights, mask)).targets
+    assert kept is own
+    assert others[..., 0].tolist() == [[10, 21, 11], [20, 12, 22]]
+    np.testing.assert_allclose(dependence.mean_input([Batch(xs, own)], 4), [1 / 6, 4 / 6, 1 / 6, 0])
+
+
+def test_a_share_is_told_with_its_error_where_there_is_something_to_share():
+    full, cut = np.array([2.0, 4.0, 3.0]), np.array([1.0, 1.0, 1.0])
+    # The residuals are 1 - full / 3 = 1/3, -1/3, 0: a deviation of 1/3.
+    assert dependence.share(full, cut) == pytest.approx((1 / 3, 1 / 3 / 3**0.5 / 3))
+    for nothing in ((full - 3, cut), (full, np.array([-9.0, 0.0, 9.0]))):
+        assert np.isnan(dependence.share(*nothing)).all()

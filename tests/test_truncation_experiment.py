@@ -110,6 +110,7 @@ def test_a_grid_goes_on_where_it_was_stopped_also_within_a_run(tmp_path, monkeyp
     assert rows["k1=k2=4"]["steps"] == 8 and rows["k2=4"]["steps"] == 4
     errors = rows["k2=4"]["gradient_error"]["early"]
     assert set(errors) >= {"all", "looks_back", "layers/0/W_hh", "out/W_hy"}
+    assert set(rows["k2=4"]["dependence"]["late"]) == {"share", "error"}
     assert (tmp_path / "a" / "truncation.png").stat().st_size > 10_000
 
     assert truncation.main([*argv, "--steps", "2", "--out", str(tmp_path / "a")]) == 2
@@ -145,6 +146,7 @@ def test_every_road_trains_on_the_same_data_in_one_grid(tmp_path):
     # In chunks of 8 all that can be seen is near, and near effects say the same of one parameter.
     assert rows["k2=4"]["gradient_error"]["early"]["all"]["cosine"] == pytest.approx(1)
     assert rows["k2=4"]["gradient_error"]["early"]["all"]["norm_ratio"] < 0.5
+    assert not rows["k2=4"]["dependence"], "nothing is read"
 
 
 def test_sequences_are_asked_where_their_task_says():

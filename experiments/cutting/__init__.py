@@ -4,7 +4,7 @@ Every cell of the grid is a run of its own below ``--out``: the same command goe
 stopped, trains nothing again that is finished, and may be given a larger grid.
 """
 
-from experiments.cutting.measure import biases, costs, needed
+from experiments.cutting.measure import biases, costs, needed, seen
 from experiments.cutting.picture import picture
 from experiments.cutting.problems import Problem, problem
 from experiments.cutting.report import Runs, best_rate, record, saturates, table
@@ -26,6 +26,7 @@ __all__ = [
     "record",
     "road",
     "saturates",
+    "seen",
     "start",
     "table",
     "train",

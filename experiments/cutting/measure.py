@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from experiments.cutting.problems import Problem
-from experiments.cutting.sweep import Entry, chunked, recipe, road
+from experiments.cutting.sweep import Entry, recipe, road
 
 if TYPE_CHECKING:  # JAX is imported inside the functions, so that --help answers at once
     from experiments.truncation import Config
@@ -67,31 +67,76 @@ def whole(config: "Config", stream: bool) -> "Truncation":
     return Truncation(config.k1, config.k1 + stream * max([config.k1, *config.lengths]))
 
 
-def biases(
-    config: "Config", problem: Problem, rows: list[Entry], weights: dict[str, Any]
-) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
-    """{when: {entry: {block: Agreement}}} at each of `weights`, on the same batches.
+def gradients(
+    config: "Config",
+    problem: Problem,
+    rows: list[Entry],
+    weights: dict[str, Any],
+    *,
+    crossed: bool = False,
+) -> dict[str, dict[str, Any]]:
+    """{when: {entry: gradients [N, ...]}} at each of `weights`, on the same batches.
 
-    The full gradient, of `whole`, is an entry itself, "full", which says how much it varies from
-    batch to batch.
+    The full gradient, of `whole`, is an entry itself, "full". crossed: of `dependence`'s loss.
     """
     import jax
 
     from rnn_jax import estimators, truncation
+    from rnn_jax.estimators import dependence
 
     full = Entry("full", "truncated", whole(config, problem.stream), config.k1, 0)
     skip = 1 + full.cut.before // config.k1  # until all that is read is within the data
     found: dict[str, dict[str, Any]] = {when: {} for when in weights}
+    task = problem.task(config.seed)
+    loss = dependence.crossed_loss(task.loss) if crossed else task.loss
     for entry in [full, *(row for row in rows if row.chunk == config.k1)]:
         chosen = road(problem, entry)
-        task = chunked(problem.task(config.seed), entry.chunk, config.k1)
-        task = truncation.widened(task, chosen.cut)
-        batches = [task.batch(p) for p in range(config.samples + skip)]
+        read = truncation.widened(task, chosen.cut).batch
+        batches = [read(p) for p in range(config.samples + skip)]
+        batches = [dependence.crossed(batch) for batch in batches] if crossed else batches
         for when, params in weights.items():
-            arguments = (chosen.model, chosen.total, task.loss, params, batches)
+            arguments = (chosen.model, chosen.total, loss, params, batches)
             found[when][entry.name] = estimators.gradients(
                 *arguments, jax.random.key(config.seed), skip=skip
             )
+    return found
+
+
+def seen(
+    config: "Config", problem: Problem, rows: list[Entry], weights: dict[str, Any]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """{when: {entry: share and error}}: what it sees of the dependence on inputs (`dependence`).
+
+    No entries for a single lane, for it has no others, nor without a first layer's W_xh and b_h.
+    """
+    from rnn_jax.estimators import dependence
+
+    layers = {when: params["layers"][0] for when, params in weights.items()}
+    if config.lanes < 2 or not all(name in layers["early"] for name in ("W_xh", "b_h")):
+        return {when: {} for when in weights}
+    task = problem.task(config.seed)
+    read = (task.batch(p) for p in range(config.samples))
+    mean = dependence.mean_input(read, len(layers["early"]["W_xh"]))
+    found = gradients(config, problem, rows, weights, crossed=True)
+    told: dict[str, dict[str, dict[str, float]]] = {when: {} for when in weights}
+    for when, each in found.items():
+        felt = {
+            name: dependence.by_gain(layers[when], bars["layers"][0], mean)
+            for name, bars in each.items()
+        }
+        for name, one in felt.items():
+            share, error = dependence.share(felt["full"], one)
+            told[when][name] = {"share": share, "error": error}
+    return told
+
+
+def biases(
+    config: "Config", problem: Problem, rows: list[Entry], weights: dict[str, Any]
+) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
+    """{when: {entry: {block: Agreement}}}; that of "full" says how much it varies over batches."""
+    from rnn_jax import estimators
+
+    found = gradients(config, problem, rows, weights)
     return {
         when: {name: _told(estimators.agreement(each["full"], one)) for name, one in each.items()}
         for when, each in found.items()

@@ -103,7 +103,7 @@ def _along_lengths(axes: "Axes", rows: Rows) -> None:
 
 
 def _errors(axes: "Axes", fixed: Rows) -> None:
-    """Cosine with the full gradient and ratio of norms against k2, early and late."""
+    """Cosine with the full gradient, ratio of norms and dependence seen against k2."""
     for when, color in (("early", "0.6"), ("late", "0")):
         rows = [row for row in fixed if when in row["gradient_error"]]
         for part, style in (("cosine", "o-"), ("norm_ratio", "s:")):
@@ -111,6 +111,11 @@ def _errors(axes: "Axes", fixed: Rows) -> None:
             k2 = [row["k2"] for row in rows]
             named = f"{part.replace('_', ' ')}, {when}"
             axes.plot(k2, values, style, color=color, markersize=4, label=named)
-    axes.set(ylabel="of W_hh, against full BPTT")
+        found = [(row["k2"], row["dependence"].get(when, {}).get("share")) for row in rows]
+        found = [(k2, share) for k2, share in found if share is not None and math.isfinite(share)]
+        if found:
+            look = {"color": color, "markersize": 4, "label": f"dependence seen, {when}"}
+            axes.plot(*zip(*found, strict=True), "^--", **look)
+    axes.set(ylabel="of full BPTT (cosine, ratio: W_hh)")
     _along_lengths(axes, fixed)
     axes.legend(frameon=False, fontsize=7)

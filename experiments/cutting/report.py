@@ -50,6 +50,7 @@ def record(
     trained: Mapping[str, Runs],
     costs: Mapping[str, Mapping[str, float]],
     biases: Mapping[str, Any],
+    seen: Mapping[str, Any],
 ) -> list[dict[str, Any]]:
     """A row for each entry, at its best rate.
 
@@ -64,7 +65,10 @@ def record(
         best, cost = runs[rate], costs[entry.name]
         mean, half = mean_and_half_width([one.final for one in best])
         within = [at_time(one, cost["ms"], budget) for one in best]
-        agreed = {when: each[entry.name] for when, each in biases.items() if entry.name in each}
+        agreed, share = (
+            {when: each[entry.name] for when, each in found.items() if entry.name in each}
+            for found in (biases, seen)
+        )
         rows.append(
             {
                 **{"name": entry.name, "k1": entry.chunk, "k2": entry.cut.k2, "steps": entry.steps},
@@ -73,6 +77,7 @@ def record(
                 "other_rates": {f"{r:g}": [one.final for one in each] for r, each in runs.items()},
                 **{"ms": cost["ms"], "mib": cost["mib"], "seconds_of_equal_time": budget},
                 **{"at_equal_time": statistics.fmean(within), "gradient_error": agreed},
+                "dependence": share,
                 "curves": [one.curve() for one in best],
             }
         )
@@ -96,11 +101,19 @@ def _better(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def table(problem: Problem, rows: Sequence[Mapping[str, Any]]) -> None:
-    """The rows on stderr; the gradient's error is that of W_hh."""
+    """The rows on stderr.
+
+    The gradient's error is that of W_hh; seen is its share of the dependence on inputs, – where
+    the full gradient has none either.
+    """
+    heads = "".join(
+        f"   {'cosine':>7} {'ratio':>7} {'variance':>9} {'seen':>7} {f'({when})':7}"
+        for when in ("early", "late")
+    )
     print(
         f"\n{problem.measure}; chance {problem.chance:.4g}\n"
         f"{'gradient':>12} {'lr':>8} {'mean':>9} {'± 95 %':>8} {'=time':>9} {'ms':>9} {'MiB':>8}"
-        f"   {'cosine':>7} {'ratio':>7} {'variance':>9} (early)   cosine   ratio variance (late)",
+        f"{heads}".rstrip(),
         file=sys.stderr,
     )
     for row in rows:
@@ -109,7 +122,9 @@ def table(problem: Problem, rows: Sequence[Mapping[str, Any]]) -> None:
             found = row["gradient_error"].get(when, {}).get("looks_back")
             if found:
                 told = (found["cosine"], found["norm_ratio"], found["variance"])
-                errors += "   {:7.3f} {:7.3f} {:9.3g}        ".format(*told)
+                share = row["dependence"].get(when, {}).get("share", math.nan)
+                seen = "–" if math.isnan(share) else f"{share:.3f}"
+                errors += "   {:7.3f} {:7.3f} {:9.3g} {:>7}        ".format(*told, seen)
         print(
             f"{row['name']:>12} {row['lr']:8.3g} {row['mean']:9.4g} {row['half_width']:8.2g} "
             f"{row['at_equal_time']:9.4g} {row['ms']:9.3g} {row['mib']:8.3g}{errors.rstrip()}",

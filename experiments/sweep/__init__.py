@@ -1,8 +1,8 @@
 """Ablations: named changes of an experiment's settings times seeds, each pair a run of its own.
 
 An `Ablation` says which experiment and which changes; `plan` makes its `Trial`s, one for every
-variant and seed; `conduct` runs those that are not finished; `tables` and `pictures` compare
-variants over the seeds that they share. What a folder of trials holds is in `trials`.
+variant and seed; `trials` says what a folder of them holds and runs what is left there, `processes`
+several at a time; `tables` and `pictures` compare variants over the seeds that they share.
 """
 
 from experiments.sweep.named import ABLATIONS
