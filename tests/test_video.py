@@ -87,6 +87,22 @@ def test_convolutions_are_those_of_flax(key):
     np.testing.assert_allclose(vision.halved(plain), pooled, atol=1e-6)
 
 
+def test_no_gradient_is_lost_on_the_way_through_the_convolutions(key):
+    """As one program, in float64: along a random way the gradient is the slope of the output."""
+    rng = np.random.default_rng(0)
+    pictures = rng.random((B, 12, 12)) * (rng.random((B, 12, 12)) < 0.3)
+    weights = rng.normal(size=(B, 3, 3, 4))
+    eye = vision.from_module(vision.Convolutions((4,), 2, norm=True), (12, 12))
+    W = jax.tree.map(lambda a: a + 0.1 * rng.normal(size=a.shape), jax.jit(eye.init)(key))
+    way = jax.tree.map(lambda a: 1e-6 * rng.normal(size=a.shape), W)
+    with jax.enable_x64(True):
+        run = jax.jit(jax.value_and_grad(lambda W: (eye.apply(W, pictures) * weights).sum()))
+        up, down = (run(jax.tree.map(lambda a, d, s=s: a + s * d, W, way))[0] for s in (1, -1))
+        bars = run(W)[1]
+    slope = sum(np.vdot(a, d) for a, d in zip(*map(jax.tree.leaves, (bars, way)), strict=True))
+    assert float(up - down) / 2 == pytest.approx(slope, rel=1e-4)
+
+
 def csv(count=12, seed=0):
     """Sequences of three to six steps; the label is the sign of the step before's first number."""
     rng, lines = np.random.default_rng(seed), ["sequence,a,b,label"]
