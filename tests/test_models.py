@@ -1,5 +1,7 @@
 """Stacks against their layers one by one, tokens against the vectors they stand for."""
 
+import importlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +13,10 @@ from rnn_jax.models import from_spec, language_model, stack
 from rnn_jax.unroll import unroll
 
 T, B, X, H, V = 2, 3, 5, 7, 11
+MODULES = [
+    f"rnn_jax.models.{name}"
+    for name in "core directions conditioned sequences attention translator captions words".split()
+]
 
 
 @pytest.mark.parametrize("residual", [False, True])
@@ -54,6 +60,45 @@ def test_one_hot_changes_only_how_loud_the_first_input_is(key):
     plain, loud = cell.init(key), cells.one_hot(cell, V).init(key)
     np.testing.assert_allclose(loud.pop("W_xh"), plain.pop("W_xh") * V**0.5, rtol=1e-6)
     assert jax.tree.all(jax.tree.map(np.array_equal, loud, plain))
+
+
+SPECS = {
+    "sentence_model": {"vocabulary": V, "classes": 2, "layers": 2, "word_dropout": 0.5},
+    "translator": {"source": V, "target": V, "layers": 2, "embed": X},
+    "caption_model": {"shape": (4, 4), "vocabulary": V, "layers": 2, "features": (2,)},
+    "frame_model": {"shape": (X,), "classes": 2, "way": "both", "layers": 2},
+    "word_model": {"vocabulary": V, "layers": 2, "embed_dropout": 0.5},
+}
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_no_two_dropouts_of_a_model_share_a_key(name, monkeypatch):
+    """Places are followed instead of keys: ("lanes", place, …); nothing is computed."""
+    drawn = []
+
+    def dropout(keys, x, rate, **_):
+        drawn.append(keys)
+        return x
+
+    for module in map(importlib.import_module, MODULES):
+        for used, stand_in in [("lane_keys", lambda keys, place: (*keys, place)),
+                               ("dropout", dropout), ("drop", dropout),
+                               ("draw_key", lambda keys: None)]:  # fmt: skip
+            if hasattr(module, used):
+                monkeypatch.setattr(module, used, stand_in)
+    model = from_spec({"builder": name, "arguments": {**SPECS[name], "hidden": 2, "dropout": 0.5}})
+    xs = jnp.zeros((T, B, X)) if name == "frame_model" else jnp.zeros((T, B), jnp.int32)
+    context = {"tokens": jnp.zeros((B, T), jnp.int32), "mask": jnp.ones((B, T), bool)}
+
+    def run(W):
+        carry = model.start(W, B)
+        if model.condition is not None:
+            given = context if name == "translator" else jnp.zeros((B, 4, 4))
+            carry = model.condition(W, given, ("lanes",))
+        return model.apply(W, carry, xs, keys=("lanes",))[1]
+
+    jax.eval_shape(lambda key: run(model.init(key)), jax.random.key(0))
+    assert len(set(drawn)) == len(drawn) > 2
 
 
 def test_a_model_comes_back_from_its_spec(key):

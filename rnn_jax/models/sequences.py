@@ -12,7 +12,8 @@ from rnn_jax.models.core import Model, lane_keys
 
 Array = jax.Array
 
-_BELOW, _WORDS = 2**29, 2**28  # places among the layers, where keys are told apart
+# Places among the layers, where keys are told apart.
+_BELOW, _WORDS, _POOLED = 2**29, 2**28, 2**27
 
 
 class Pool(NamedTuple):
@@ -94,7 +95,7 @@ def pooled(body: Model, pool: Pool, out: Layer, *, dropout_rate: float = 0.0) ->
     ) -> tuple[Any, Array]:
         carry, hs = body.apply(W["body"], carry, xs, keys=keys, **steps)
         y = (pool.weights(W["pool"], hs, _there(hs, steps.get("mask"))) * hs).sum(0, keepdims=True)
-        return carry, out.apply(W["out"], dropout(lane_keys(keys, _BELOW), y, dropout_rate))
+        return carry, out.apply(W["out"], dropout(lane_keys(keys, _POOLED), y, dropout_rate))
 
     return Model(init, start, apply)
 
