@@ -85,15 +85,17 @@ def answers(data: footage.Footage, trained: Mapping[str, standalone.Trained]) ->
     import jax
     import numpy as np
 
+    from rnn_jax.objective import outputs, time_first
+
     batches, said, right = list(data.task.valid()), {}, {}
     for way, (_, model, params) in trained.items():
 
         @jax.jit
-        def answer(W: Any, frames: Any, model: Any = model) -> Any:
-            lanes = frames.shape[0]
-            return model.apply(W, model.start(W, lanes), frames.swapaxes(0, 1))[1].argmax(-1).T
+        def answer(W: Any, batch: Any, model: Any = model) -> Any:
+            carry = model.start(W, batch.inputs.shape[0])
+            return outputs(model, W, carry, time_first(batch), None)[1].argmax(-1).T
 
-        all_said = [np.asarray(answer(params, batch.inputs)) for batch in batches]
+        all_said = [np.asarray(answer(params, batch)) for batch in batches]
         said[way] = all_said[0]
         right[way] = np.array(since_change(batches, all_said))
     first = batches[0]

@@ -45,6 +45,7 @@ def test_the_ceiling_is_what_the_best_rule_of_a_frame_reaches():
     assert table.max(1).sum() / table.sum() == pytest.approx(clips.ceiling(12), abs=0.01)
     first = (made.labels == clips.NONE).mean()
     assert first == pytest.approx(4.5 / 12, abs=0.01) and clips.ceiling(12) == 4.5 / 12
+    assert clips.commonest(12) == 4.5 / 12 and clips.commonest(90) == pytest.approx(0.95 / 10)
     rows = made.frames.max(3).argmax(2)  # where the digit is: as likely at one time as at another
     for t in (0, 5, 11):
         counts = np.bincount(rows[:, t], minlength=16)[:9] / len(rows)
@@ -147,6 +148,26 @@ def test_a_run_on_a_table_scores_and_draws(capsys, tmp_path):
     found = train(capsys, path, "--steps", "4", "--out", str(tmp_path / "a"))
     assert (tmp_path / "a" / "video.png").read_bytes().startswith(b"\x89PNG")
     assert found["value"] == pytest.approx(1 - found["accuracy"]["causal"])
+
+
+def test_what_is_drawn_of_a_clip_does_not_depend_on_its_padding(tmp_path):
+    """Both ends: a clip read from its padding back would be answered in another way."""
+    (tmp_path / "mine.csv").write_text(csv(9))
+    path = str(tmp_path / "mine.csv")
+    flags = {"data": path, "valid_data": path, "hidden": H, "frame": X, "lanes": 16}
+    data = video.footage.read(video.Config(**flags))
+    (batch,) = data.task.valid()
+    model = frame_model((2,), 2, way="both", hidden=H, frame=X)
+    W = jax.jit(model.init)(jax.random.key(2))
+    found = []
+    for padding in (0, 9):
+        filled = batch._replace(inputs=np.where(batch.mask[..., None], batch.inputs, padding))
+        task = data.task._replace(valid=lambda filled=filled: [filled])
+        found.append(video.answers(data._replace(task=task), {"both": (None, model, W)}))
+    assert not batch.mask.all()
+    for name in ("said", "right"):
+        one, other = (getattr(answers, name)["both"] for answers in found)
+        np.testing.assert_array_equal(one, other)
 
 
 REFUSED = {  # the file, flags, part of the line

@@ -73,7 +73,7 @@ def _generated(config: "Config") -> Footage:
         shape=(clips.FRAME, clips.FRAME),
         classes=[*map(str, range(10)), "none"],
         best_frame=best,
-        usual=best,
+        usual=clips.commonest(config.length),
         record={
             "description": f"clips of {pictures.record['source']}",
             "digest": pictures.record["digest"],

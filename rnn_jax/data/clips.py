@@ -60,9 +60,20 @@ def pictures() -> Images:
 
 def ceiling(length: int) -> float:
     """The share of right answers of the best that a frame alone allows, exactly."""
-    stays = np.arange(SHORTEST, LONGEST + 1)
-    first = float(np.minimum(stays, length).mean() / length)
+    first = _first(length)
     return max(first, (1 - first) / 9)
+
+
+def commonest(length: int) -> float:
+    """The share of the commonest label, exactly: each of ten digits is as common as another."""
+    first = _first(length)
+    return max(first, (1 - first) / 10)
+
+
+def _first(length: int) -> float:
+    """The share of frames that lie in a clip's first part, whose label is NONE."""
+    stays = np.arange(SHORTEST, LONGEST + 1)
+    return float(np.minimum(stays, length).mean() / length)
 
 
 def _parts(length: int, rng: np.random.Generator) -> list[tuple[int, int]]:

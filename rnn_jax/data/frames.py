@@ -34,9 +34,10 @@ class Sequences(NamedTuple):
         """The labels' numbers, of each sequence [T]; BadInput where one is not among `known`."""
         places = {label: number for number, label in enumerate(known)}
         for row, labels in enumerate(self.labels, start=1):
-            if strange := next((label for label in labels if label not in places), None):
-                told = f"{self.name}, sequence {row}: the label {strange!r} is none of the training"
-                raise BadInput(f"{told} data's ({', '.join(known[:20])}): mend or leave it out")
+            if strange := [str(label) for label in labels if label not in places]:
+                told = f"{self.name}, sequence {row}: the label {strange[0]!r} is none of the"
+                known_ones = f"training data's ({', '.join(known[:20])})"
+                raise BadInput(f"{told} {known_ones}: mend or leave it out")
         return [np.array([places[label] for label in one], np.int32) for one in self.labels]
 
 
