@@ -9,6 +9,8 @@ from rnn_jax.data.synthetic import generator
 from rnn_jax.tasks.core import Batch, Task
 from rnn_jax.tasks.examples import Examples
 
+_COINS = 2**62  # where positions begin whose draws are not a batch's own
+
 
 def pair_examples(
     sources: Sequence[np.ndarray], targets: Sequence[np.ndarray], end: int
@@ -42,7 +44,7 @@ def feeding_back(task: Task, share: Callable[[int], float], seed: int) -> Task:
 
     def batch(position: int) -> Batch:
         given = task.batch(position)
-        coins = generator(seed, position).random(given.inputs.shape)
+        coins = generator(seed, _COINS + position).random(given.inputs.shape)
         return given._replace(inputs=own(given.inputs, coins < share(position)))
 
     return task._replace(batch=batch)
