@@ -132,19 +132,18 @@ def run(config: Config) -> dict[str, Any]:
     check_names("--looks", config.looks, POLICIES)
     check(config.out, FILES)
     learn, test = imaging.load(config)
-    import numpy as np
-
+    from experiments.imaging import gaze
     from rnn_jax import cells
 
     cells.build(config.cell, 1, config.hidden)
     found = {look: train(config, learn, test, look) for look in dict.fromkeys(config.looks)}
     save(config.out, {"looked.png": show(config, found, learn.names)})
     first = next(iter(found.values()))["told"]
-    counts = np.bincount(test.labels)
+    common = gaze.commonest(test, len(learn.names), gaze.Reading(config.digits, 1))
     return {
         "metric": "share of labels misread in pictures held out",
         "value": first["error"],
-        "baseline": float(1 - counts.max() / counts.sum()),
+        "baseline": 1 - common,
         "better": "lower",
         **{name: first[name] for name in ("tokens_per_second", "parameters", "step", "digest")},
         "seconds": sum(one["told"]["seconds"] for one in found.values()),

@@ -47,7 +47,8 @@ def test_several_digits_are_read_from_strips_and_the_pictures_written(capsys, da
     told = trained(glimpse, capsys, *flags, "--looks", "learned", "whole", "--out", str(tmp_path))
     networks = told["networks"]
     assert told["value"] == networks["learned"]["error"] and set(networks) == {"learned", "whole"}
-    assert told["baseline"] == pytest.approx(2 / 3, abs=0.2) and told["step"] == 4
+    assert 1 - 12 / 24 < told["baseline"] < 1 - 12 / 36, "12 ends among 24 to 36 labels"
+    assert told["step"] == 4
     assert 0 <= networks["learned"]["all_right"] <= 1 - networks["learned"]["error"] + 0.5
     noise = networks["learned"]["noise"]
     assert noise["none"] >= 0 and noise["learned"] >= 0 and np.isfinite(noise["mean"])

@@ -91,6 +91,13 @@ def held_out(test: "Images", end: int, how: Reading) -> Iterator["Batch"]:
         yield _batch(rng, test.pixels[part], test.labels[part], end, how)
 
 
+def commonest(test: "Images", end: int, how: Reading) -> float:
+    """The share of the commonest of all labels that are asked of the pictures held out."""
+    asked = [batch.targets[batch.weights > 0] for batch in held_out(test, end, how)]
+    counts = np.bincount(np.concatenate(asked))
+    return float(counts.max() / counts.sum())
+
+
 def all_right(model: "Model", weights: Any, task: "Task", how: Reading) -> float:
     """The share of pictures of which no label is misread."""
     from rnn_jax.objective import outputs, time_first
@@ -106,8 +113,8 @@ def all_right(model: "Model", weights: Any, task: "Task", how: Reading) -> float
 def noise(model: "Model", weights: Any, batch: "Batch", how: Reading) -> dict[str, float]:
     """The variance of the policy's gradient, over draws of the places for the same pictures.
 
-    By W_next's and b_next's entries, summed; "mean" is the squared length of the mean gradient
-    (with a baseline), by which both are divided in "none" and "learned".
+    Summed over W_next's and b_next's entries: "none" without a baseline, "learned" with the one
+    that is learned; "mean" is the squared length of the latter's mean, which they hide.
     """
     import jax
     from jax import flatten_util
