@@ -125,7 +125,9 @@ def scores(config: Config, data: captions.Data, model: Any, params: Any) -> dict
 
     told: dict[str, Any] = {}
     for name, part in (("held_out", data.valid), ("learned", data.train)):
-        rows = np.arange(min(len(part.captions), 500 if name == "held_out" else 100))
+        asked = min(len(part.captions), 500 if name == "held_out" else 100)
+        # Spread over all that there is, which may be in an order: glyphs are, by code point.
+        rows = np.linspace(0, len(part.captions) - 1, asked).astype(int)
         right = [part.captions[row] for row in rows]
         said = captions.written(model, params, data, part, rows, config.beams)
         exact = [words in names for words, names in zip(said, right, strict=True)]
@@ -133,7 +135,7 @@ def scores(config: Config, data: captions.Data, model: Any, params: Any) -> dict
         if name == "held_out":
             told |= {"mistakes": captions.mistakes(said, right)}
             if part.narrow:
-                narrow = [names[:n] for names, n in zip(right, part.narrow, strict=False)]
+                narrow = [part.captions[row][: part.narrow[row]] for row in rows]
                 exact_narrow = [words in names for words, names in zip(said, narrow, strict=True)]
                 told |= {"exact_held_out_by_outline": float(np.mean(exact_narrow))}
             shown = part.pictures(rows[:DRAWN], None)
