@@ -169,6 +169,9 @@ def test_pictures_of_a_data_set_are_read_with_all_their_captions(tmp_path):
     assert data.shape == (12, 12, 3) and len(data.train.captions) == 8 - 1
     told = {tuple(map(tuple, each)) for each in data.train.captions}
     assert told == {(("a", "red", "one"), ("red",)), (("a", "dark", "one"),)}
+    few = captions.read(captioning.Config(data=flags[1], least=5, size=12))
+    assert (few.train.captions, few.valid.captions) == (data.train.captions, data.valid.captions)
+    assert few.words(few.tokens(["a", "dark", "one"])) == ["a", "one"], "as scored it is whole"
 
 
 def test_a_picture_that_cannot_be_read_is_one_line(capsys, tmp_path):
@@ -177,7 +180,10 @@ def test_a_picture_that_cannot_be_read_is_one_line(capsys, tmp_path):
     out, err = capsys.readouterr()
     assert out == "" and "row 5" in err.splitlines()[-1] and not (tmp_path / "run").exists()
     flags = pictured(tmp_path)
-    argv = [*SMALL, *flags, "--image", "photo", "--out", str(tmp_path / "run")]
-    assert captioning.main(argv) == 2
-    assert "choose --image from image, caption_0" in capsys.readouterr().err
+    columns = {"--image photo": "choose --image from image, caption_0",
+               "--captions image": "row 1: a caption is"}  # fmt: skip
+    for column, mend in columns.items():
+        argv = [*SMALL, *flags, *column.split(), "--out", str(tmp_path / "run")]
+        assert captioning.main(argv) == 2
+        assert mend in capsys.readouterr().err
     assert captioning.main([*SMALL, "--scripts", "elvish", "--out", str(tmp_path / "run")]) == 2

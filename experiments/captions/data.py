@@ -44,8 +44,9 @@ class Data(NamedTuple):
     record: dict[str, Any]
 
     def tokens(self, caption: Sequence[str]) -> "np.ndarray":
-        """A caption's tokens, without an end."""
-        return self.vocabulary.number_words([f" {word}" for word in caption])
+        """A caption's tokens, without an end and without the words that are not known."""
+        numbers = self.vocabulary.number_words([f" {word}" for word in caption])
+        return numbers[numbers != self.vocabulary.unknown]
 
     def words(self, tokens: Any) -> list[str]:
         """The words of tokens, up to the end."""
@@ -65,11 +66,8 @@ def read(config: "Config") -> Data:
     known = sorted(w for w, n in counts.items() if n >= least)
     vocabulary = Vocabulary((UNKNOWN, "\n", *(f" {w}" for w in known)), "words", BEGIN)
     kept = {*known}
-    train, valid = (
-        part._replace(captions=[[[w for w in c if w in kept] for c in each] for each in captions])
-        for part, captions in ((train, train.captions), (valid, valid.captions))
-    )
-    longest = 1 + max(len(one) for captions in train.captions for one in captions)
+    lengths = (sum(w in kept for w in one) for captions in train.captions for one in captions)
+    longest = 1 + max(lengths)
     shape = train.pictures([0], None).shape[1:]
     sizes = {"train": len(train.captions), "valid": len(valid.captions)}
     digest = tables.digest(*train.captions, *valid.captions)
@@ -138,6 +136,9 @@ def _pictured(config: "Config", entry: str, flag: str) -> Captioned:
     for row, image in enumerate(table.column((config.image,), "--image"), start=1):
         pixels.append(_pixels(image, config.size, f"{entry}, row {row}"))
         texts = [column[row - 1] or "" for column in columns]
+        if strange := [text for text in texts if not isinstance(text, str)]:
+            told = f"a caption is {str(strange[0])[:40]}, which is no text"
+            raise BadInput(f"{entry}, row {row}: {told}: choose other --captions")
         cut = [re.findall(r"\w+(?:['’]\w+)*", text.lower())[: config.longest] for text in texts]
         captions.append([words for words in cut if words])
         if not captions[-1]:

@@ -123,8 +123,12 @@ class Vocabulary:
 
     def number_words(self, pieces: list[str]) -> np.ndarray:
         """The numbers of `words`, int32 [N]."""
-        places = {symbol: i for i, symbol in enumerate(self.symbols)}
+        places = self._places
         return np.array([places.get(piece, self.unknown) for piece in pieces], np.int32)
+
+    @functools.cached_property
+    def _places(self) -> dict[str, int]:
+        return {symbol: i for i, symbol in enumerate(self.symbols)}
 
     def number(self, codes: np.ndarray) -> np.ndarray:
         """`encode` for code points or byte values [N]: a lookup in one table."""
