@@ -188,7 +188,7 @@ def run(config: Config) -> dict[str, Any]:
         **{"rows": rows, "full": {when: each["full"] for when, each in biases.items()}},
     }
     network = "" if config.task == "balance" else f"{config.cell}, {config.hidden} units, "
-    title = f"{config.task}, {network}{config.seeds} seeds"
+    title = f"{config.task}, {network}{config.seeds} seed{'s' * (config.seeds > 1)}"
     drawn = cutting.picture(problem, rows, config.k1, config.lanes, title)
     text = json.dumps(plain(told), indent=1) + "\n"
     save(config.out, dict(zip(FILES, (text, drawn), strict=True)))

@@ -16,6 +16,7 @@ Rows = Sequence[Mapping[str, Any]]
 def picture(problem: Problem, rows: Rows, k1: int, lanes: int, title: str) -> bytes:
     """Six panels as a PNG."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
 
     from rnn_jax import plots
 
@@ -39,8 +40,10 @@ def picture(problem: Problem, rows: Rows, k1: int, lanes: int, title: str) -> by
         axes.spines["top"].set_visible(False)
         axes.tick_params(labelsize=8)
     figure.suptitle(title, fontsize=10)
-    handles, labels = steps.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8)
+    tokens.xaxis.set_major_formatter(EngFormatter(sep=""))
+    for axes, where in ((steps, "upper"), (error, "lower")):
+        told = axes.get_legend_handles_labels()
+        figure.legend(*told, loc=f"outside right {where}", frameon=False, fontsize=8)
     return plots.png(figure)
 
 
@@ -118,4 +121,3 @@ def _errors(axes: "Axes", fixed: Rows) -> None:
             axes.plot(*zip(*found, strict=True), "^--", **look)
     axes.set(ylabel="of full BPTT (cosine, ratio: W_hh)")
     _along_lengths(axes, fixed)
-    axes.legend(frameon=False, fontsize=7)
