@@ -34,7 +34,7 @@ class WordSettings(language.WritingSettings, cli.LanguageSettings):
     """steps T of a chunk, where the gradient is cut (also --seq-len)"""
     lanes: int = 20
     """lanes B, texts read side by side (also --batch-size)"""
-    dropout: float = 0.4
+    dropout: float = 0.5
     """share of the activations dropped between layers and before the output"""
     log_every: int = 10
     """steps between two lines of metrics"""
@@ -60,11 +60,11 @@ class WordSettings(language.WritingSettings, cli.LanguageSettings):
     """each line is a sentence: it begins afresh, ends with its line, and gets its log p(s)"""
     embed: int = 0
     """size of a word's embedding; 0 is --hidden"""
-    embed_dropout: float = 0.2
+    embed_dropout: float = 0.3
     """share of the embedded words' numbers that is dropped"""
     locked: bool = True
     """drop a unit for a whole chunk or not at all (variational dropout)"""
-    weight_drop: float = 0.2
+    weight_drop: float = 0.4
     """share of the entries of each W_hh that are dropped, anew at each update"""
     tied: bool = True
     """the output's table of words is the embedding"""
@@ -78,7 +78,7 @@ class WordSettings(language.WritingSettings, cli.LanguageSettings):
     """what makes updates of gradients"""
     summed: bool = False
     """take the loss summed over a chunk's steps, as Zaremba's recipe does, not its mean"""
-    epochs: int = 12
+    epochs: int = 26
     """passes over the training text, evaluated after each, instead of --steps; 0 is off"""
     cosine: bool = True
     """the rate falls to zero along a cosine over --epochs"""
@@ -86,7 +86,7 @@ class WordSettings(language.WritingSettings, cli.LanguageSettings):
     """factor on the learning rate after each epoch from --decay-after on"""
     decay_after: int = 4
     """epochs at the full learning rate"""
-    weight_decay: float = 0.03
+    weight_decay: float = 0.1
     """share of the weights, times the learning rate, that Adam takes off at each step (AdamW)"""
     init_scale: float = 0.0
     """draw every weight from plus or minus this; 0 takes each layer's own"""
