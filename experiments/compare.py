@@ -18,7 +18,7 @@ from typing import Annotated, Any, ClassVar
 import tyro
 
 from experiments import cli
-from experiments.scoring.readers import Reader, open_reader
+from experiments.scoring.readers import Reader, open_reader, parts_of
 from rnn_jax.errors import BadInput
 
 
@@ -51,26 +51,27 @@ class Options:
 
 def shared_text(options: Options, a: Reader, b: Reader) -> str:
     """What both are scored on; BadInput where their own texts are not the same."""
-    from rnn_jax.data import sources
-    from rnn_jax.data.text import parts
-
     if options.corpus:
+        from rnn_jax.data import sources
+
         return sources.read((options.corpus,)).text
     mend = "name a text for both with --corpus FILE"
     if a.text is None or b.text is None or a.digest != b.digest:
         raise BadInput(f"the runs were not trained on the same text: {mend}")
     if a.text.split != "tail" or any(
-        getattr(a.text, name) != getattr(b.text, name) for name in ("split", "valid", "test")
+        getattr(a.text, name, "") != getattr(b.text, name, "")
+        for name in ("split", "valid", "test", "valid_file", "test_file")
     ):
         raise BadInput(f"the runs do not hold out the same part of their text: {mend}")
-    text = sources.read(a.text.corpus, "characters", a.text.column).text
-    return parts.tail(text, a.text.valid, a.text.test)[1]
+    return parts_of(a.text)[1]
 
 
 def compare(options: Options) -> dict[str, Any]:
     """Both records and the bootstrap's result."""
     readers = [open_reader(r, trust=options.trust) for r in (options.run_a, options.run_b)]
     text = shared_text(options, *readers)
+    import numpy as np
+
     from experiments.scoring import texts
     from rnn_jax import scores
 
@@ -87,9 +88,11 @@ def compare(options: Options) -> dict[str, Any]:
     if len(sizes) < 10:
         raise BadInput(f"the text has {len(sizes)} pieces, too few to draw from: a smaller --block")
     result = scores.paired_bootstrap(a, b, sizes, times=options.times, seed=options.seed)
-    better = "A" if result.difference > 0 else "B"
+    better = {1: "A is better by", 0: "alike:", -1: "B is better by"}[
+        int(np.sign(result.difference))
+    ]
     print(
-        f"{better} is better by {abs(result.difference):.4f} bits per byte "
+        f"{better} {abs(result.difference):.4f} bits per byte "
         f"(95 %: {result.low:.4f} to {result.high:.4f}, p {result.p:.2g}, {len(sizes)} pieces)",
         file=sys.stderr,
     )

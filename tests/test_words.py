@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from experiments import unknown, vocabularies, word_lm
+from experiments import score, unknown, vocabularies, word_lm
 from experiments.wordlm import PRESETS, rare, scoring
 from rnn_jax import layers, losses, models, sparse, tasks, train
 from rnn_jax.data import synthetic, text
@@ -222,6 +222,9 @@ def test_sentences_are_scored_a_line_each(capsys, corpus, tmp_path):
     nats = [-float(line.split("\t")[0]) for line in lines[1:]]
     assert sum(nats) == pytest.approx(8 * result["value"], rel=1e-3)
     assert result["unknown_rate"] == pytest.approx(1 / 8)
+    assert score.main([str(tmp_path / "run"), str(valid)]) == 0
+    rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [-float(row[0]) for row in rows] == pytest.approx(nats, abs=1e-3)
 
 
 def test_the_same_recipe_in_pytorch_ends_in_the_same_perplexity(capsys, corpus, tmp_path):

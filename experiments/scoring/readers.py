@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from experiments import cli
+from experiments.wordlm import WordSettings
 from rnn_jax.errors import BadInput
 
 if TYPE_CHECKING:
@@ -52,12 +53,12 @@ def open_reader(folder: str, step: int | str = "best", *, trust: bool = False) -
 
 def _text(config: dict[str, Any]) -> cli.TextSettings | None:
     """The part of a configuration that says which text it was; None where it does not."""
-    names = {field.name for field in dataclasses.fields(cli.TextSettings)}
-    given = {name: value for name, value in config.items() if name in names}
-    if "corpus" not in given:
+    if "corpus" not in config:
         return None
-    given["corpus"] = tuple(given["corpus"])
-    return cli.TextSettings(**given)
+    kind = WordSettings if "valid_file" in config else cli.TextSettings
+    names = {field.name for field in dataclasses.fields(kind)}
+    given = {name: value for name, value in config.items() if name in names}
+    return kind(**given | {"corpus": tuple(given["corpus"])})
 
 
 def _counted(folder: Path) -> Reader:
@@ -92,9 +93,24 @@ def corpus_of(folder: str, text: cli.TextSettings, digest: str | None) -> "Corpu
 
 @functools.lru_cache(maxsize=4)
 def _corpus(text: cli.TextSettings) -> "Corpus":
-    from experiments import language
+    if isinstance(text, WordSettings):
+        from experiments.wordlm.text import read
+    else:
+        from experiments.language import read
+    return read(text)
 
-    return language.read(text)
+
+def parts_of(text: cli.TextSettings) -> tuple[str, str, str | None]:
+    """The training, the validation and (or None) the test text, as they were written."""
+    from rnn_jax.data import sources
+    from rnn_jax.data.text import parts
+
+    if isinstance(text, WordSettings):
+        from experiments.wordlm.text import texts
+
+        return texts(text)[0]
+    whole = sources.read(text.corpus, "characters", text.column).text
+    return parts.tail(whole, text.valid, text.test)
 
 
 def mixed(readers: Sequence[Reader], weights: Sequence[float]) -> Reader:

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.scoring.readers import Reader, corpus_of
+from experiments.scoring.readers import Reader, corpus_of, parts_of
 from rnn_jax import decode, scores
-from rnn_jax.data.text import PIECES, Vocabulary, pieces, train_part
+from rnn_jax.data.text import PIECES, Vocabulary, pieces
 from rnn_jax.data.text.parts import one
 from rnn_jax.data.text.spelling import spelling_nats
 
@@ -50,14 +50,10 @@ def rare_words(reader: Reader, folder: str) -> list[str]:
     """The training text's unknown words, by whose letters others are spelled; else nothing."""
     if reader.vocabulary.kind not in PIECES or reader.text is None:
         return []
-    from rnn_jax.data import sources
-
-    text = reader.text
-    corpus_of(folder, text, reader.digest)
-    read = sources.read(text.corpus, text.alphabet, text.column).text
+    corpus_of(folder, reader.text, reader.digest)
     known = frozenset(reader.vocabulary.symbols)
-    part = train_part(read, text.split, text.valid, text.test)
-    return [word for word in reader.vocabulary.cut(part) if word not in known]
+    words = reader.vocabulary.cut(parts_of(reader.text)[0])
+    return [word for word in words if word not in known]
 
 
 def spelled(vocabulary: Vocabulary, text: str, rare: Sequence[str]) -> np.ndarray:
