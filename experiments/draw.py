@@ -125,7 +125,7 @@ def first(task: Any, count: int) -> Any:
     return jax.tree.map(lambda a: a[:count], next(iter(task.valid())))
 
 
-def pictures(config: Config, found: Mapping[str, dict], images: Any) -> dict[str, bytes]:
+def pictures(found: Mapping[str, dict], images: Any) -> dict[str, bytes]:
     """What each painted of its own; how DRAW's canvases grow, also with pictures before it."""
     from experiments.imaging import painting
 
@@ -153,7 +153,7 @@ def run(config: Config) -> dict[str, Any]:
 
     found = {name: train(config, learn, test, name) for name in dict.fromkeys(config.networks)}
     images = first(painting.painting(config, learn, test, 1), 8).context
-    save(config.out, pictures(config, found, images))
+    save(config.out, pictures(found, images))
     told = {name: one["told"] for name, one in found.items()}
     own = next(iter(told.values()))
     pixels = test.pixels[0].size

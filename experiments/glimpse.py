@@ -105,7 +105,7 @@ def train(config: Config, learn: "Images", test: "Images", look: str) -> dict[st
     model, weights = models.from_spec(built, trust=True), run.open(folder, trust=True).params
     told = {"error": outcome.best, "last": outcome.last, **fit.result(outcome, folder)}
     if config.digits > 1:
-        told["all_right"] = gaze.all_right(model, weights, task, how)
+        told["all_right"] = gaze.all_right(model, weights, task)
     if look == "learned":
         told["noise"] = gaze.noise(model, weights, first, how)
     return {"told": told, "looked": gaze.looked(model, weights, first, how)}

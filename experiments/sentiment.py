@@ -112,7 +112,7 @@ def model_spec(config: Config, data: sentences.Data) -> dict[str, Any]:
     return {"builder": "sentence_model", "arguments": arguments}
 
 
-def scores(config: Config, data: sentences.Data, trained: standalone.Trained) -> dict[str, Any]:
+def scores(data: sentences.Data, trained: standalone.Trained) -> dict[str, Any]:
     """Of the validation and the test sentences by the best weights; counting words beside it."""
     import numpy as np
 
@@ -173,7 +173,7 @@ def run(config: Config) -> dict[str, Any]:
     parts = models.sentence_parts(**spec["arguments"])
     read = sentences.readings(data, trained, parts)
     save(config.out, {"reading.png": sentences.picture(read, data.classes[-1])})
-    return {**scores(config, data, trained), **trained.result(folder)}
+    return {**scores(data, trained), **trained.result(folder)}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -98,7 +98,7 @@ def commonest(test: "Images", end: int, how: Reading) -> float:
     return float(counts.max() / counts.sum())
 
 
-def all_right(model: "Model", weights: Any, task: "Task", how: Reading) -> float:
+def all_right(model: "Model", weights: Any, task: "Task") -> float:
     """The share of pictures of which no label is misread."""
     from rnn_jax.objective import outputs, time_first
 
@@ -186,7 +186,10 @@ def sheet(rows: Sequence[tuple[str, Sequence[Looked]]], names: Sequence[str], wi
     figure = Figure(figsize=size, dpi=110)
     panels = figure.subplots(
         *(len(rows), columns),
-        **{"squeeze": False, "gridspec_kw": {"left": 0, "right": 1, "bottom": 0.02, "top": 0.86}},
+        **{
+            "squeeze": False,
+            "gridspec_kw": {"left": 0, "right": 1, "bottom": 0.02, "top": 1 - 0.3 / size[1]},
+        },
     )
     for line, (title, row) in zip(panels, rows, strict=True):
         for axes in line:

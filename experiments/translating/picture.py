@@ -8,6 +8,7 @@ import numpy as np
 from experiments.translating.writing import Writer
 from rnn_jax import plots
 from rnn_jax.data import buckets
+from rnn_jax.data.text.vocabulary import UNKNOWN
 from rnn_jax.models import alignment
 
 SHOWN = 4
@@ -33,7 +34,8 @@ def look(writer: Writer, params: Any, sources: Sequence[np.ndarray]) -> list[tup
 
 
 def _shown(symbol: str) -> str:
-    return symbol.strip() or {" ": "␣", "\n": "⏎"}.get(symbol, repr(symbol))
+    named = {" ": "␣", "\n": "⏎", UNKNOWN: "<unknown>"}
+    return named.get(symbol) or symbol.strip() or repr(symbol)
 
 
 def picture(found: Sequence[tuple]) -> bytes:
