@@ -25,11 +25,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from experiments import cli, footage, standalone
-from experiments.cli.files import save
+from experiments.cli.files import check, save
 
 if TYPE_CHECKING:  # JAX is imported inside the functions, so that --help answers at once
     import numpy as np
 
+FILES = ("video.png",)
 QUICK = {
     **{"ways": ("causal",), "hidden": 64, "length": 12, "features": (8, 16), "lr": 5e-3},
     **{"average": 0.97, "steps": 700, "eval_every": 350, "save_every": 350},
@@ -127,6 +128,7 @@ def since_change(batches: list[Any], said: list["np.ndarray"]) -> list[float]:
 
 def run(config: Config) -> dict[str, Any]:
     """Train each way in a folder of its own, draw what they answer."""
+    check(config.out, FILES)
     from rnn_jax import models
 
     data = footage.read(config)
@@ -139,7 +141,7 @@ def run(config: Config) -> dict[str, Any]:
         own = dataclasses.replace(config, out=str(Path(config.out, way)), ways=(way,))
         trained[way] = standalone.train("video", own, data.task, spec, data.record, unit="frames")
     drawn = footage.picture(answers(data, trained), data.classes, data.best_frame)
-    save(config.out, {"video.png": drawn})
+    save(config.out, {FILES[0]: drawn})
     first = "causal" if "causal" in trained else next(iter(trained))
     told = {
         "metric": f"share of wrong frames, {first}",

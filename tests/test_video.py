@@ -193,6 +193,12 @@ def test_sequences_that_cannot_be_used_are_one_line(case, capsys, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_folder_of_other_files_is_left_alone(capsys, tmp_path):
+    (tmp_path / "cat.png").write_bytes(b"x")
+    assert video.main(["--out", str(tmp_path)]) == 2
+    assert "cat.png" in capsys.readouterr().err and len(list(tmp_path.iterdir())) == 1
+
+
 def test_a_task_of_ones_own_is_under_30_lines_from_file_to_model(tmp_path, monkeypatch):
     """The code in the docstring of rnn_jax.tasks, as it stands there."""
     text = tasks.__doc__
