@@ -1,7 +1,6 @@
 """The grid: which gradients, at which rates, with which seeds; each cell a run of its own."""
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -145,7 +144,7 @@ def train(config: "Config", problem: Problem, entry: Entry, rate: float, seed: i
     BadInput for one that has more steps than are asked.
     """
     from rnn_jax import fit
-    from rnn_jax.run import new_manifest
+    from rnn_jax.run import new_manifest, records
 
     same = {name: getattr(config, name) for name in IDENTITY}
     same |= {"gradient": entry.road, "chunk": entry.chunk, "lr": rate, "seed": seed}
@@ -166,5 +165,4 @@ def train(config: "Config", problem: Problem, entry: Entry, rate: float, seed: i
     if (step := int(outcome.state.step)) > entry.steps:
         told = f"{folder} has {step} updates, --steps {config.steps} asks for {entry.steps}"
         raise BadInput(f"{told}: use another --out")
-    lines = (folder / "metrics.jsonl").read_text().splitlines()
-    return Trained([json.loads(line) for line in lines], outcome.state)
+    return Trained(records.read_rows(folder / "metrics.jsonl"), outcome.state)

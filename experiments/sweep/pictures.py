@@ -1,8 +1,6 @@
 """Figures of a sweep: every seed's value with its mean, paired differences, and learning curves."""
 
-import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +68,8 @@ def curves(trials: Sequence[Trial]) -> Any | None:
 
 
 def validation(folder: Path) -> dict[int, float]:
-    """{step: validation loss} of a run's rows; empty where the folder is no run."""
-    path = folder / "metrics.jsonl"
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []
-    rows: list[Mapping[str, Any]] = [json.loads(line) for line in lines]
-    return {r["step"]: r["valid"] for r in rows if math.isfinite(r.get("valid") or math.nan)}
+    """{step: validation loss} of a run's rows where it is finite; empty for what is no run."""
+    from rnn_jax.run import records
+
+    rows = records.read_rows(folder / "metrics.jsonl")
+    return {r["step"]: r["valid"] for r in rows if r.get("valid") is not None}

@@ -1,5 +1,6 @@
 """How a gradient that is cut or estimated compares with the full one on the same data."""
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -38,16 +39,7 @@ def gradients(
     The parameters stay as they are and the carry goes from batch to batch, the first ones making
     it what it is in the middle of the data.
     """
-
-    @jax.jit
-    def one(params: Any, carry: Any, batch: Batch, keys: Any) -> tuple[Any, Any]:
-        def summed(params: Any) -> Any:
-            return total(model, loss, params, carry, batch, keys)
-
-        (_, (weight, end)), bars = jax.value_and_grad(summed, has_aux=True)(params)
-        return jax.tree.map(lambda bar: bar / jax.numpy.maximum(weight, 1e-30), bars), end
-
-    carry, found = None, []
+    carry, found, one = None, [], _program(model, total, loss)
     for number, batch in enumerate(batches):
         lanes = jax.tree.leaves(batch.inputs)[0].shape[0]
         if carry is None:
@@ -57,6 +49,21 @@ def gradients(
         if number >= skip:
             found.append(jax.tree.map(np.asarray, bars))
     return jax.tree.map(lambda *leaves: np.stack(leaves), *found)
+
+
+@functools.lru_cache(maxsize=1)  # one after another, several weights are looked at
+def _program(model: Model, total: Callable[..., Any], loss: Callable) -> Callable[..., Any]:
+    """``(params, carry, batch, keys) -> (the mean loss's gradient, the next carry)``."""
+
+    @jax.jit
+    def one(params: Any, carry: Any, batch: Batch, keys: Any) -> tuple[Any, Any]:
+        def summed(params: Any) -> Any:
+            return total(model, loss, params, carry, batch, keys)
+
+        (_, (weight, end)), bars = jax.value_and_grad(summed, has_aux=True)(params)
+        return jax.tree.map(lambda bar: bar / jax.numpy.maximum(weight, 1e-30), bars), end
+
+    return one
 
 
 def agreement(full: Any, other: Any) -> dict[str, Agreement]:
