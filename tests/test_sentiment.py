@@ -119,6 +119,7 @@ REFUSED = {  # the file, flags, part of the line
     "an empty text": ("stars,review\n1,good\n0,\n", [], "row 2: the text is empty"),
     "a long text": (rows(), ["--longest", "3"], "--longest"),
     "one class": ("stars,review\n1,good\n1,bad\n1,so\n", [], "one class"),
+    "a class held out": ("stars,review\n1,good\n2,bad\n3,so\n", [], "are held out"),
     "no such column": ("stars,opinion\n1,good\n", [], "choose --text from stars, opinion"),
     "another pool": (rows(), ["--pool", "max"], "--pool"),
     "labels outside the set": (rows(), ["--test-data", "TEST"], "row 2: the label '7'"),

@@ -173,6 +173,7 @@ def test_what_is_drawn_of_a_clip_does_not_depend_on_its_padding(tmp_path):
 REFUSED = {  # the file, flags, part of the line
     "no number": ("sequence,a,label\ns,1,x\ns,oops,y\n", [], "row 2: a is 'oops'"),
     "one class": ("sequence,a,label\ns,1,x\nr,2,x\n", [], "one class"),
+    "a class held out": ("sequence,a,label\ns,1,x\nr,2,y\nq,3,z\n", [], "are held out"),
     "one sequence": ("sequence,a,label\ns,1,x\ns,2,y\n", [], "--valid-data"),
     "no such column": ("clip,a,label\ns,1,x\n", [], "choose --sequence from clip, a, label"),
     "no features": ("sequence,label\ns,x\nr,y\n", [], "add the features"),

@@ -86,6 +86,7 @@ def _given(config: "Config") -> Footage:
 
     from rnn_jax import tasks
     from rnn_jax.data import frames, tables
+    from rnn_jax.data.labelled import check_known
     from rnn_jax.data.synthetic import generator
     from rnn_jax.losses import cross_entropy
 
@@ -99,6 +100,7 @@ def _given(config: "Config") -> Footage:
         if cut == len(rows):
             raise BadInput(f"{config.data} has one sequence: give another as --valid-data")
         train, valid = train.take(np.sort(rows[cut:])), train.take(np.sort(rows[:cut]))
+        check_known(config.data, *(set(part.classes()) for part in (train, valid)))
     classes = train.classes()
     if len(classes) < 2:
         raise BadInput(f"{train.name} has the one class {classes}: give --data with two or more")

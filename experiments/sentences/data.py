@@ -77,7 +77,9 @@ def _learned_and_held_out(config: "Config") -> "tuple[Labelled, Labelled]":
         return train, valid
     rows = rng.permutation(len(train.labels))
     cut = max(1, int(config.valid * len(rows)))
-    return train.take(np.sort(rows[cut:])), train.take(np.sort(rows[:cut]))
+    parts = train.take(np.sort(rows[cut:])), train.take(np.sort(rows[:cut]))
+    labelled.check_known(train.name, *(set(part.labels) for part in parts))
+    return parts
 
 
 def _from_table(config: "Config", entry: str, flag: str) -> "Labelled":

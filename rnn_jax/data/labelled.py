@@ -40,6 +40,13 @@ class Labelled(NamedTuple):
         return np.array([places[label] for label in self.labels], np.int32)
 
 
+def check_known(name: str, learned: set[str], held_out: set[str]) -> None:
+    """BadInput where a part that was drawn to be held out has a label that no other row has."""
+    if lone := sorted(held_out - learned):
+        told = f"{name}: all rows with the label {lone[0]!r} are held out"
+        raise BadInput(f"{told}: give more of them, none, or another --seed")
+
+
 def labelled(
     name: str, texts: Sequence[str | None], labels: Sequence[object], longest: int
 ) -> Labelled:
