@@ -4,6 +4,10 @@ A floating-point sum depends on the order of its terms, and a product on the sha
 So the lanes are cut into S shards, a number that no device changes: each shard's sums come from one
 program at one shape, run one shard after another, and all S are added in the order of a fixed
 binary tree, ((0 + 1) + (2 + 3)) + …, on every device alike.
+
+That holds as far as XLA compiles a shard's program alike. For several devices it partitions first,
+and what it fuses afterwards may differ from what it fuses for one: the last bits of a model with
+attention (a softmax over time) were other ones on one device than on two and four.
 """
 
 from collections.abc import Callable
