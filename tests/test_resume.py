@@ -241,7 +241,7 @@ def recorded(out):
 
 
 # Whose lanes are more than rows of tokens: masks, contexts, frames, draws of their own.
-SHARED = ("sentiment", "translation", "video", "glimpse")
+SHARED = ("captioning", "sentiment", "translation", "video", "glimpse")
 
 
 @pytest.mark.parametrize("name", TRAINING)
