@@ -28,7 +28,10 @@ SCRIPTS = (
     "\ufffd <0x41> \U000f0000 \x00",
 )
 ENGLISH = "the cat sat on the mat; the other cat that sat there hated that mat.\n" * 30
-ENGLISH += "".join(f"{a}{b} " for a in ("re", "un", "dis") for b in sys.stdlib_module_names) * 2
+STEMS = "arrange bind connect cover do fold join like load lock pack place play set tie turn zip"
+ENDS = ("", "s", "ing", "ed", "able", "er_x", "_v2", "q")
+ENGLISH += "".join(f"{a}{b}{c} " for a in ("re", "un", "dis") for b in STEMS.split() for c in ENDS)
+ENGLISH += "".join(f"{chr(97 + i % 26)}{chr(97 + i // 26)}{i % 7} " for i in range(26 * 26))
 TEXT = ENGLISH + "".join(script + "\n" for script in SCRIPTS) * 3
 SIZE = 400
 
