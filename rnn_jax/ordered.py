@@ -6,8 +6,9 @@ program at one shape, run one shard after another, and all S are added in the or
 binary tree, ((0 + 1) + (2 + 3)) + …, on every device alike.
 
 That holds as far as XLA compiles a shard's program alike. For several devices it partitions first,
-and what it fuses afterwards may differ from what it fuses for one: the last bits of a model with
-attention (a softmax over time) were other ones on one device than on two and four.
+and does not see afterwards that an array is divided by one number, where for one device it
+multiplies by its inverse, which rounds otherwise. So no model divides by what it has computed: a
+softmax is the exponential of its logarithm.
 """
 
 from collections.abc import Callable

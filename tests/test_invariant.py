@@ -6,12 +6,17 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from experiments import char_lm
-from rnn_jax import ordered
+from rnn_jax import models, ordered
+from rnn_jax.digest import digest
 from rnn_jax.errors import BadInput
-from rnn_jax.parallel import choose
+from rnn_jax.losses import cross_entropy
+from rnn_jax.parallel import choose, data_parallel
+from rnn_jax.recipe import Recipe
+from rnn_jax.tasks import Batch, Task
 
 TEXT = "to be, or not to be: that is the question. " * 40
 SMALL = (
@@ -66,6 +71,48 @@ def test_saved_on_four_devices_it_goes_on_with_one_and_then_two(text, alone, tmp
     ]
     digests = [{row["step"]: row for row in told if "leaves" in row} for told in (found, alone)]
     assert digests[0].items() >= digests[1].items() and len(digests[0]) == 4
+
+
+SENTENCE = {"vocabulary": 11, "classes": 2, "cell": "tanh", "hidden": 6, "embed": 5, "both": False}
+
+
+def read(rng):
+    """Eight sentences of up to seven words, each with its class."""
+    words, there = rng.integers(0, 11, (8, 7)), np.arange(7) < rng.integers(1, 8, (8, 1))
+    weights = np.ones((8, 1), np.float32)
+    return Batch(words, rng.integers(0, 2, (8, 1)), weights, there)
+
+
+def translated(rng):
+    """Seven words from each of eight contexts of five."""
+    words = rng.integers(0, 11, (8, 8))
+    there = np.arange(5) < rng.integers(1, 6, (8, 1))
+    context = {"tokens": rng.integers(0, 11, (8, 5)), "mask": there}
+    return Batch(words[:, :-1], words[:, 1:], context=context)
+
+
+@pytest.mark.optimised
+@pytest.mark.parametrize(
+    ("model", "drawn"),
+    [
+        pytest.param(models.sentence_model(**SENTENCE), read, id="over a sentence"),
+        pytest.param(
+            *(models.translator(11, 11, hidden=6, embed=5), translated),
+            **{"id": "of words to a context", "marks": pytest.mark.soak},
+        ),
+    ],
+)
+def test_attention_is_the_same_on_two_devices_to_the_bit(model, drawn):
+    """A softmax divides by a sum, which XLA compiles otherwise where it partitions a program."""
+    batch = drawn(np.random.default_rng(0))
+    task = Task(lambda position: batch, lambda: (), cross_entropy, 8, 1, 8)
+    recipe = Recipe(model, task, optax.sgd(0.1), seed=0)
+    ends = []
+    for devices in (1, 2):
+        advance = data_parallel(recipe.steps(invariant=True), devices, invariant=True)
+        batches = jax.tree.map(lambda a: a[None], batch)
+        ends.append(digest(advance(recipe.start(), batches, np.int32(1), recipe.key())[0].params))
+    assert ends[0] == ends[1]
 
 
 @pytest.mark.optimised

@@ -67,7 +67,7 @@ class Settings(CommonSettings):
     devices: str = "1"
     """how many devices (of each process) share the lanes: a number, or all"""
     invariant: bool = False
-    """the same bits on any number of devices (with attention: from two on), for some speed"""
+    """the same bits on any number of devices, for some speed"""
     distributed: bool = False
     """be one of several processes; where SLURM or a TPU pod says which, no more flags are needed"""
     coordinator: str = ""

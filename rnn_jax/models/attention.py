@@ -101,7 +101,8 @@ def attend(scores: Array, values: Array, mask: Array) -> tuple[Array, Array]:
 
     scores [T, B, S], values [B, S, D]; mask [B, S]: a place outside it weighs nothing.
     """
-    weights = jax.nn.softmax(jnp.where(mask[None], scores, -jnp.inf), axis=-1)
+    # No division, see ordered.py; nor is there one in its gradient.
+    weights = jnp.exp(jax.nn.log_softmax(jnp.where(mask[None], scores, -jnp.inf), axis=-1))
     return weights, jnp.einsum("tbs,bsd->tbd", weights, values)
 
 

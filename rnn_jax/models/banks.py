@@ -32,7 +32,7 @@ def gaussians(centre: Array, stride: Array, variance: Array, count: int, side: i
     steps = jnp.arange(count)[None] - (count - 1) / 2
     means = centre[:, None] + steps * stride[:, None]
     squares = (jnp.arange(side)[None, None] - means[:, :, None]) ** 2
-    return jax.nn.softmax(-squares / (2 * variance[:, None, None]), axis=-1)
+    return jnp.exp(jax.nn.log_softmax(-squares * (0.5 / variance)[:, None, None], axis=-1))
 
 
 def look(F_y: Array, image: Array, F_x: Array) -> Array:

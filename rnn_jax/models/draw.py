@@ -232,7 +232,7 @@ def _painter(sides: tuple[int, int], hidden: int, latent: int, counts: tuple[int
         at = grid(parts["write"].apply(w["write"], h), max(write, 1), sides)
         stroke = parts["paint"].apply(w["paint"], h)
         if write:
-            stroke = paint(at.F_y, stroke.reshape(-1, write, write), at.F_x) / at.intensity
+            stroke = paint(at.F_y, stroke.reshape(-1, write, write), at.F_x) * (1 / at.intensity)
         canvas = carry.canvas + stroke.reshape(carry.canvas.shape)
         grids = jnp.stack([looked, at.place], axis=1)
         return Easel(carry.image, canvas, state, after, h), Painting(canvas, kl, kl, grids)

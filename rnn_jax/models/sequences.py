@@ -143,6 +143,7 @@ def attention(inputs: int, hidden: int) -> Pool:
         # A lane of nothing has no step to look at: all of its weights are 0.
         most = jnp.where(mask.any(0), scores.max(0), 0)
         each = jnp.where(mask, jnp.exp(scores - most[None]), 0)
-        return (each / jnp.maximum(each.sum(0), 1e-30)[None])[..., None]
+        # An inverse, not a division of an array, see ordered.py.
+        return (each * (1 / jnp.maximum(each.sum(0), 1e-30))[None])[..., None]
 
     return Pool(init, weights)
