@@ -84,6 +84,7 @@ def _built(compiler: str) -> Path:
     return path
 
 
+@functools.cache  # every run's record names it
 def _digest(compiler: str) -> str:
     """Of all that decides what comes out of the compiler."""
     version = subprocess.run(
