@@ -98,41 +98,17 @@ class Config(language.WritingSettings, cli.LanguageSettings):
     """a run to take the first weights from; the vocabulary must be the same"""
 
 
-def schedule(config: Config, epoch_steps: int) -> "optax.Schedule":
-    """Learning rate by step: char-rnn's decay by epochs times a cosine; neither sees --steps."""
-    import jax.numpy as jnp
-    import optax
-
-    cosine = optax.cosine_decay_schedule(1.0, config.horizon) if config.horizon else None
-
-    def rate(step: Any) -> Any:
-        decays = jnp.maximum(0, step // epoch_steps - config.decay_after + 1)
-        return config.lr * config.lr_decay**decays * (cosine(step) if cosine else 1.0)
-
-    return rate
-
-
 def optimizer(config: Config, epoch_steps: int) -> "optax.GradientTransformation":
-    """Clipping, then Adam or char-rnn's RMSProp."""
-    import optax
+    """Clipping, then Adam or char-rnn's RMSProp; no schedule sees --steps."""
+    from rnn_jax import descent
 
-    by = optax.clip_by_global_norm if config.clip_by == "norm" else optax.clip
-    clip = by(config.clip) if config.clip else optax.identity()
-    rate = schedule(config, epoch_steps)
+    decay = {"factor": config.lr_decay, "after": config.decay_after, "epoch": epoch_steps}
+    rate = descent.falling(config.lr, **decay, horizon=config.horizon)
     if config.optimizer == "adam":
-        return optax.chain(
-            clip, optax.adamw(rate, weight_decay=config.weight_decay, mask=_matrices)
-        )
+        return descent.adamw(rate, config.clip, config.clip_by, config.weight_decay)
     if config.weight_decay:
         raise BadInput("--weight-decay goes with --optimizer adam; char-rnn's rmsprop has none")
-    return optax.chain(clip, optax.rmsprop(rate, decay=0.95, eps=1e-8, eps_in_sqrt=False))
-
-
-def _matrices(params: Any) -> Any:
-    """What weight decay is for: matrices, and no biases."""
-    import jax
-
-    return jax.tree.map(lambda a: a.ndim > 1, params)
+    return descent.rmsprop(rate, config.clip, config.clip_by)
 
 
 def starting_weights(config: Config, vocabulary: "Vocabulary") -> Any:

@@ -136,17 +136,14 @@ def say(model: "Model", weights: Any) -> str:
 
 def run(config: Config) -> dict[str, Any]:
     """Print the figures' tables, train, print the learned tables, and say the word."""
-    import optax
-
-    from rnn_jax import fit, models
+    from rnn_jax import descent, fit, models
     from rnn_jax.data.text import Vocabulary
     from rnn_jax.run import new_manifest
 
     sizes = {"vocabulary": len(LETTERS), "cell": config.cell, "hidden": config.hidden, "layers": 1}
     spec = {"builder": "language_model", "arguments": sizes}
     model = models.from_spec(spec, trust=True)
-    clip = optax.clip_by_global_norm(config.clip) if config.clip else optax.identity()
-    recipe = fit.Recipe(model, task(), optax.chain(clip, optax.adam(config.lr)), config.seed)
+    recipe = fit.Recipe(model, task(), descent.adam(config.lr, config.clip), config.seed)
     manifest = new_manifest(
         *("hello", dataclasses.asdict(config), list(cli.identity(config))),
         model=spec,

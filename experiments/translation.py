@@ -108,15 +108,12 @@ def sampler(writer: "Writer") -> Callable[[int, Any], tuple[str, str]]:
 
 def recipe(config: Config, material: "Material", spec: dict[str, Any]) -> "Recipe":
     """Adam behind a clipped gradient; the model can read what it writes."""
-    import optax
+    from rnn_jax import descent, fit, models
 
-    from rnn_jax import fit, models
-
-    clip = optax.clip_by_global_norm(config.clip) if config.clip else optax.identity()
     return fit.Recipe(
         model=models.feeding(models.from_spec(spec, trust=True)),
         task=task(config, material),
-        optimizer=optax.chain(clip, optax.adam(config.lr)),
+        optimizer=descent.adam(config.lr, config.clip),
         seed=config.seed,
         average=config.average,
     )

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -47,14 +48,7 @@ def best(rows: Sequence[Mapping[str, Any]]) -> float:
 
 def make_evaluate(model: Model, task: Task) -> Callable[[Any], Evaluation]:
     """``params -> Evaluation`` over ``task.valid()``, with a carry of its own."""
-    measures = [task.loss] if task.error is None else [task.loss, task.error]
-
-    @jax.jit
-    def chunk(params: Any, carry: Any, batch: Batch) -> tuple[list[Array], Array, Any]:
-        steps = time_first(batch)
-        carry, ys = outputs(model, params, carry, steps, None)
-        sums = [weighted(measure(ys, steps.targets), steps) for measure in measures]
-        return [total for total, _ in sums], sums[0][1], carry
+    chunk = _chunk(model, *([task.loss] if task.error is None else [task.loss, task.error]))
 
     def evaluate(params: Any) -> Evaluation:
         carry, sums, before = None, [], 0
@@ -69,3 +63,17 @@ def make_evaluate(model: Model, task: Task) -> Callable[[Any], Evaluation]:
         return Evaluation(means[0], means[1] if task.error else None)
 
     return evaluate
+
+
+@lru_cache(maxsize=16)  # so that JAX traces once for all runs of the same model
+def _chunk(model: Model, *measures: Callable) -> Callable[..., tuple[list[Array], Array, Any]]:
+    """``(params, carry, batch) -> (sums of each measure, of the weights, carry)``."""
+
+    @jax.jit
+    def chunk(params: Any, carry: Any, batch: Batch) -> tuple[list[Array], Array, Any]:
+        steps = time_first(batch)
+        carry, ys = outputs(model, params, carry, steps, None)
+        sums = [weighted(measure(ys, steps.targets), steps) for measure in measures]
+        return [total for total, _ in sums], sums[0][1], carry
+
+    return chunk

@@ -5,6 +5,7 @@ device axis; only lanes are dealt out, B/D to each of the D devices of all proce
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -67,6 +68,7 @@ def on_one_device(tree: Any) -> Any:
     return jax.tree.map(lambda a: a.addressable_data(0), tree)
 
 
+@lru_cache(maxsize=16)  # so that JAX traces once for all runs of the same steps
 def data_parallel(
     steps: Callable[..., tuple[TrainState, Metrics]], devices: int, *, invariant: bool = False
 ) -> Callable[..., tuple[TrainState, Metrics]]:

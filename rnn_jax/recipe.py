@@ -1,7 +1,7 @@
 """What is trained and how: model, task, optimizer and seed, before any run of it."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -39,29 +39,46 @@ class Recipe(NamedTuple):
     @property
     def trained(self) -> Model:
         """The model as a step computes it."""
-        return in_bfloat16(self.model) if self.half else self.model
+        return _half(self.model) if self.half else self.model
 
     def start(self) -> TrainState:
         """The state at step 0, made by one program: there is less to compile, and it is kept."""
-
-        @jax.jit
-        def made(key: jax.Array, params: Any) -> TrainState:
-            params = self.model.init(key) if params is None else params
-            return create(self.model, self.optimizer, params, self.task.lanes, self.average > 0)
-
-        return made(jax.random.split(jax.random.key(self.seed))[0], self.params)
+        begin = _begin(self.model, self.optimizer, self.task.lanes, self.average > 0)
+        return begin(jax.random.split(jax.random.key(self.seed))[0], self.params)
 
     def step(self, *, invariant: bool = False) -> Callable[..., tuple[TrainState, Metrics]]:
         """One step, on one device or as one of several; invariant: the same bits on any number."""
-        make = partial(sparse.make_step, needed=self.needed) if self.needed else make_step
         given = (self.trained, self.task.loss, self.optimizer, self.average, self.noise)
         shards = ordered.shards(self.task.lanes) if invariant else 0
-        return make(*given, shards=shards, total=self.total or segments.objective(self.segment))
+        return _step(*given, shards, self.total or segments.objective(self.segment), self.needed)
 
     def steps(self, *, invariant: bool = False) -> Callable[..., tuple[TrainState, Metrics]]:
         """Several of them in one dispatch."""
-        return make_steps(self.step(invariant=invariant))
+        return _several(self.step(invariant=invariant))
 
     def key(self) -> jax.Array:
         """What `steps` draws dropout and noise from: an argument, so that a seed is no program."""
         return jax.random.split(jax.random.key(self.seed))[1]
+
+
+# What is made twice of the same parts is one object, so that JAX traces it once for all runs of a
+# process that differ in seed or data alone.
+_kept = lru_cache(maxsize=16)
+_several, _half = _kept(make_steps), _kept(in_bfloat16)
+
+
+@_kept
+def _begin(model: Model, optimizer: Any, lanes: int, average: bool) -> Callable[..., TrainState]:
+    @jax.jit
+    def begin(key: jax.Array, params: Any) -> TrainState:
+        params = model.init(key) if params is None else params
+        return create(model, optimizer, params, lanes, average)
+
+    return begin
+
+
+@_kept
+def _step(*given: Any) -> Callable[..., tuple[TrainState, Metrics]]:
+    *settings, shards, total, needed = given
+    make = partial(sparse.make_step, needed=needed) if needed else make_step
+    return make(*settings, shards=shards, total=total)

@@ -9,6 +9,7 @@ that neither the outputs nor the logits of all steps exist at once.
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -107,6 +108,7 @@ def gradient_bytes(
     return used.temp_size_in_bytes + used.argument_size_in_bytes + used.output_size_in_bytes
 
 
+@lru_cache(maxsize=16)  # one object for one length, so that what is made of it is traced once
 def objective(segment: int) -> Callable[..., tuple[Array, tuple[Array, Any]]]:
     """`summed_loss`, in segments unless `segment` is 0."""
     if not segment:

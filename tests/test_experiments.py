@@ -54,6 +54,25 @@ def test_char_lm_learns_and_tells_everything_the_contract_asks(capsys, text, tmp
     }
 
 
+def test_a_run_that_differs_in_seed_alone_compiles_nothing_anew(capsys, text, tmp_path):
+    import jax
+
+    compiled = []
+
+    def told(name, seconds, **_):
+        compiled.extend([name] * name.endswith("backend_compile_duration"))
+
+    jax.monitoring.register_event_duration_secs_listener(told)
+    try:
+        counts = []
+        for seed in ("5", "6"):
+            train(capsys, text, tmp_path / seed, "--steps", "2", "--seed", seed)
+            counts.append(len(compiled))
+    finally:
+        jax.monitoring.unregister_event_duration_listener(told)
+    assert 0 < counts[0] == counts[1]
+
+
 def leaves(tree):
     import jax
 

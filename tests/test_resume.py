@@ -1,7 +1,6 @@
 """Stopped after any step and started again, a run comes out in the same bits."""
 
 import dataclasses
-import functools
 import importlib
 import itertools
 import json
@@ -37,23 +36,12 @@ def recipe(tmp_path_factory):
     rate = optax.cosine_decay_schedule(0.01, STEPS)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
     model = models.language_model(len(corpus.vocabulary), "lstm", 6, 1, embed=3, dropout=0.3)
-    made = fit.Recipe(model, task, optimizer, seed=3, average=0.9)
-    steps = made.steps()
-
-    class Compiled(fit.Recipe):
-        """The same, but its program is compiled once for all runs of this module."""
-
-        def steps(self, **_):
-            return steps
-
-    return Compiled(*made)
+    return fit.Recipe(model, task, optimizer, seed=3, average=0.9)
 
 
 @pytest.fixture
-def train(recipe, monkeypatch):
+def train(recipe):
     """``(folder, steps) -> the state's digest``; evaluated at every third."""
-    monkeypatch.setattr(fit, "make_evaluate", functools.cache(fit.make_evaluate))
-    monkeypatch.setattr(fit.parallel, "data_parallel", functools.cache(fit.parallel.data_parallel))
 
     def trained(folder, steps, save_every=STEPS):
         config = SimpleNamespace(
@@ -184,38 +172,23 @@ class Enough(BaseException):
 
 @pytest.fixture
 def first_network(place, monkeypatch):
-    """Commands end with their first network, and share its programs, which are traced once.
+    """Commands end with their first network.
 
     In place of an evaluation stands a number of the weights: what is held out has no part here.
     """
-    programs = {}
-
-    def kept(name, make):
-        """What is made but once of a name."""
-        if name not in programs:
-            programs[name] = make()
-        return programs[name]
+    train = fit.fit
 
     def trained(folder, manifest, recipe, config, *_, **named):
-        real["fit"](folder, manifest, recipe, config, **named)
+        train(folder, manifest, recipe, config, **named)
         raise Enough
-
-    def start(recipe):
-        return kept("start", lambda: jax.jit(lambda: real["start"](recipe)))()
 
     def evaluate(*_):
         return lambda weights: Evaluation(
             sum(float(np.abs(leaf).sum()) for leaf in jax.tree.leaves(weights)), None
         )
 
-    def parallel(steps, devices, **how):
-        return kept(devices, lambda: real["parallel"](steps, devices, **how))
-
-    real = {"fit": fit.fit, "start": fit.Recipe.start, "parallel": fit.parallel.data_parallel}
     monkeypatch.setattr(fit, "fit", trained)
-    monkeypatch.setattr(fit.Recipe, "start", start)
     monkeypatch.setattr(fit, "make_evaluate", evaluate)
-    monkeypatch.setattr(fit.parallel, "data_parallel", parallel)
     monkeypatch.chdir(place)
 
 

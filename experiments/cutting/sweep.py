@@ -126,10 +126,9 @@ def recipe(config: "Config", problem: Problem, entry: Entry, rate: float, seed: 
     """The entry's training."""
     import optax
 
-    from rnn_jax import fit, truncation
+    from rnn_jax import descent, fit, truncation
 
-    clip = optax.clip_by_global_norm(config.clip) if config.clip else optax.identity()
-    rule = optax.sgd(rate) if config.task == "balance" else optax.chain(clip, optax.adam(rate))
+    rule = optax.sgd(rate) if config.task == "balance" else descent.adam(rate, config.clip)
     chosen = road(problem, entry)
     task = truncation.widened(chunked(problem.task(seed), entry.chunk, config.k1), chosen.cut)
     return fit.Recipe(

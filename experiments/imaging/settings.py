@@ -74,17 +74,13 @@ def train(
 
     spec: what `models.from_spec` builds it from; data: the record of what it learns from.
     """
-    import optax
-
-    from rnn_jax import fit, models
+    from rnn_jax import descent, fit, models
     from rnn_jax.run import new_manifest
 
     names = [n for n in cli.identity(config) if n not in ("looks", "networks")]
-    rate = optax.cosine_decay_schedule(config.lr, config.horizon, 1e-3)
-    clip = optax.clip_by_global_norm(config.clip) if config.clip else optax.identity()
     recipe = fit.Recipe(
         **{"model": models.from_spec(spec, trust=True), "task": task, "seed": config.seed},
-        optimizer=optax.chain(clip, optax.adam(rate)),
+        optimizer=descent.adam(config.lr, config.clip, config.horizon, 1e-3),
         average=config.average,
     )
     manifest = new_manifest(

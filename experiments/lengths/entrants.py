@@ -128,21 +128,17 @@ def sequences(problem: Problem, config: LengthSettings, seed: int) -> "Task":
 
 def train(config: LengthSettings, experiment: str, entrant: Entrant, seed: int) -> "Outcome":
     """One run, in the folder ``out/NAME-seed``."""
-    import optax
-
-    from rnn_jax import fit
+    from rnn_jax import descent, fit
     from rnn_jax.run import new_manifest
 
     names = ("lr", "clip", "horizon", "lanes", "train_length", "invariant")
     same = {name: getattr(config, name) for name in names}
     same |= {name: entrant.spec["arguments"][name] for name in ("hidden", "layers")}
     same |= {"network": entrant.name, "seed": seed}
-    rate = optax.cosine_decay_schedule(config.lr, config.horizon, 1e-3)
-    clip = optax.clip_by_global_norm(config.clip) if config.clip else optax.identity()
     recipe = fit.Recipe(
         model=entrant.model,
         task=entrant.task(seed),
-        optimizer=optax.chain(clip, optax.adam(rate)),
+        optimizer=descent.adam(config.lr, config.clip, config.horizon, 1e-3),
         seed=seed,
         params=entrant.start(seed) if entrant.start else None,
     )

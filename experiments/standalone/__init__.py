@@ -1,6 +1,6 @@
 """What the experiments on sequences that each stand alone share: sentences, clips, captions."""
 
 from experiments.standalone.settings import StandaloneSettings
-from experiments.standalone.training import Trained, best, optimizer, train
+from experiments.standalone.training import Trained, best, train
 
-__all__ = ["StandaloneSettings", "Trained", "best", "optimizer", "train"]
+__all__ = ["StandaloneSettings", "Trained", "best", "train"]

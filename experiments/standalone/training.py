@@ -9,8 +9,6 @@ from experiments import cli
 from experiments.standalone.settings import StandaloneSettings
 
 if TYPE_CHECKING:  # JAX is imported inside the functions, so that --help answers at once
-    import optax
-
     from rnn_jax.fit import Outcome
     from rnn_jax.tasks import Task
 
@@ -29,15 +27,6 @@ class Trained(NamedTuple):
         return {"last": self.outcome.last, **fit.result(self.outcome, folder)}
 
 
-def optimizer(config: StandaloneSettings) -> "optax.GradientTransformation":
-    """Adam behind a clipped norm; the rate constant, or falling along a cosine to --horizon."""
-    import optax
-
-    clip = optax.clip_by_global_norm(config.clip) if config.clip else optax.identity()
-    rate = optax.cosine_decay_schedule(config.lr, config.horizon) if config.horizon else config.lr
-    return optax.chain(clip, optax.adam(rate))
-
-
 def train(
     name: str,
     config: StandaloneSettings,
@@ -54,11 +43,12 @@ def train(
 
     data: of the manifest, with a digest; show, unit, per: as in `fit.fit`.
     """
-    from rnn_jax import distributed, fit, models
+    from rnn_jax import descent, distributed, fit, models
     from rnn_jax.run import new_manifest
 
     model = models.from_spec(spec, trust=True)
-    recipe = fit.Recipe(model, task, optimizer(config), config.seed, config.average)
+    adam = descent.adam(config.lr, config.clip, config.horizon)
+    recipe = fit.Recipe(model, task, adam, config.seed, config.average)
     manifest = new_manifest(
         *(name, dataclasses.asdict(config), list(cli.identity(config))),
         **{"model": spec, "vocabulary": vocabulary, "data": data},

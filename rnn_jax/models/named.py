@@ -1,6 +1,8 @@
 """Whole models by name, as a run's record keeps them."""
 
+import json
 from collections.abc import Callable
+from functools import lru_cache
 
 import jax
 
@@ -73,4 +75,11 @@ def from_spec(spec: dict, *, trust: bool = False) -> Model:
     texts = [value for value in jax.tree.leaves(arguments) if isinstance(value, str)]
     if not trust and (code := next((text for text in texts if ":" in text), None)):
         raise BadInput(f"the run's cell {code} is code from outside; --trust runs it")
-    return BUILDERS[builder](**arguments)
+    if any(":" in text for text in texts):  # code that may have changed since
+        return BUILDERS[builder](**arguments)
+    return _built(builder, json.dumps(arguments, sort_keys=True))
+
+
+@lru_cache(maxsize=32)  # one object, so that what is made of it is traced once
+def _built(builder: str, arguments: str) -> Model:
+    return BUILDERS[builder](**json.loads(arguments))

@@ -1,0 +1,67 @@
+"""Optimizers from numbers alone, by Optax: clipping, a learning rate that may fall, a rule.
+
+The same numbers give the same object, so that JAX traces a training step once for all runs of a
+process that differ in seed or data alone.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+_kept = lru_cache(maxsize=32)
+
+
+def clipping(bound: float, by: str = "norm") -> optax.GradientTransformation:
+    """Of the gradient's norm, or by "value" of each of its entries; 0 leaves it as it is."""
+    if not bound:
+        return optax.identity()
+    return {"norm": optax.clip_by_global_norm, "value": optax.clip}[by](bound)
+
+
+@_kept
+def falling(lr: float, *, factor: float, after: int, epoch: int, horizon: int) -> optax.Schedule:
+    """``step -> rate``: `lr`, times `factor` for each epoch from number `after` on, times a cosine.
+
+    epoch: its steps; horizon: steps over which half a cosine falls to 0, 0 for none.
+    """
+    cosine = optax.cosine_decay_schedule(1.0, horizon) if horizon else None
+
+    def rate(step: Any) -> Any:
+        decays = jnp.maximum(0, step // epoch - after + 1)
+        return lr * factor**decays * (cosine(step) if cosine else 1.0)
+
+    return rate
+
+
+@_kept
+def adam(
+    lr: float, clip: float, horizon: int = 0, least: float = 0.0
+) -> optax.GradientTransformation:
+    """Adam (Kingma and Ba 2015) behind a clipped norm.
+
+    horizon: steps over which the rate falls along half a cosine to `least` times `lr`; 0 keeps it.
+    """
+    rate = optax.cosine_decay_schedule(lr, horizon, least) if horizon else lr
+    return optax.chain(clipping(clip), optax.adam(rate))
+
+
+@_kept
+def adamw(
+    rate: optax.ScalarOrSchedule, clip: float, by: str, decay: float
+) -> optax.GradientTransformation:
+    """AdamW (Loshchilov and Hutter 2019): `decay`, times the rate, off matrices and no biases."""
+    return optax.chain(clipping(clip, by), optax.adamw(rate, weight_decay=decay, mask=_matrices))
+
+
+@_kept
+def rmsprop(rate: optax.ScalarOrSchedule, clip: float, by: str) -> optax.GradientTransformation:
+    """char-rnn's RMSProp: smoothing 0.95, and 1e-8 added to the root, not under it."""
+    rule = optax.rmsprop(rate, decay=0.95, eps=1e-8, eps_in_sqrt=False)
+    return optax.chain(clipping(clip, by), rule)
+
+
+def _matrices(params: Any) -> Any:
+    return jax.tree.map(lambda a: a.ndim > 1, params)
