@@ -98,7 +98,8 @@ def summary(config: Config, outcome: "Outcome", looks: list[flow.Look]) -> dict[
 
     first, last = looks[0], looks[-1]
     return {
-        **{"wrong": outcome.best, "skipped": int(outcome.state.skipped)},
+        **{"wrong": outcome.best, "best_step": outcome.best_step},
+        **{"step": int(outcome.state.step), "skipped": int(outcome.state.skipped)},
         **{"kept_at_first": ratio(first), "kept_at_last": ratio(last)},
         **{"radius_at_first": max(first.radius), "radius_at_last": max(last.radius)},
         **{"exponent_at_first": first.exponents[0], "exponent_at_last": last.exponents[0]},
@@ -145,7 +146,7 @@ def run(config: Config) -> dict[str, Any]:
         "metric": f"share of wrong answers at lag {config.lag}, best network",
         **{"value": rows[best]["wrong"], "baseline": 1 - 1 / config.symbols, "better": "lower"},
         **{"best": best, "seconds": round(time.monotonic() - began, 2)},
-        **{"step": config.steps, "digest": digest(states), "out": config.out},
+        **{"step": rows[best]["step"], "digest": digest(states), "out": config.out},
     }
 
 

@@ -54,8 +54,10 @@ def replay(options: Options) -> bool:
     with tempfile.TemporaryDirectory(prefix="replay-") as place:
         again = Path(place, "run")
         prepare(folder, again, options.from_step)
+        # How far it went is known, however it was that it ended there.
+        until = {"steps": last, "patience": 0}
         with contextlib.redirect_stdout(sys.stderr):
-            module.run(dataclasses.replace(config, out=str(again), steps=last))
+            module.run(dataclasses.replace(config, out=str(again), **until))
         found = history.digests(again)
     first = options.from_step or 0
     compared = sorted(step for step in found.keys() & recorded.keys() if first < step <= last)

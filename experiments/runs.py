@@ -4,10 +4,10 @@
     python -m experiments.runs --under runs/lab --json
 
 A line a run, those of one experiment together, the best first: its folder, its state (running,
-finished, stopped, new: nothing saved yet, or damaged), the step it stands at and the step it was
-told to go to, and the lowest error (where the task has none, the validation loss in nats a step)
-with the step at which it was seen. A run that is stopped goes on by its own command. With --json
-each line is an object. Runs are only read.
+finished: at its last step or where --patience ended it, stopped, new: nothing saved yet, or
+damaged), the step it stands at and the step it was told to go to, and the lowest error (where the
+task has none, the validation loss in nats a step) with the step at which it was seen. A run that is
+stopped goes on by its own command. With --json each line is an object. Runs are only read.
 """
 
 import dataclasses

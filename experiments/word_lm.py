@@ -64,6 +64,8 @@ def peer(config: Config, recipe: "Recipe", corpus: "Corpus") -> dict[str, Any]:
     published = config.optimizer == "sgd" and config.cell == "lstm" and not config.sentences
     if not published or config.tied or config.locked or config.weight_drop or config.average:
         raise BadInput("--framework torch has Zaremba's recipe alone: give --preset zaremba-small")
+    if config.patience:
+        raise BadInput("--patience goes with --framework jax; --framework torch keeps no run")
     extra("torch", "--framework torch", "torch")
     from experiments.racing import pytorch_words
 

@@ -46,6 +46,24 @@ def best(rows: Sequence[Mapping[str, Any]]) -> float:
     return min((rank for rank in ranks(rows) if rank is not None), default=math.inf)
 
 
+def best_step(rows: Sequence[Mapping[str, Any]]) -> int | None:
+    """The step at which it was first seen; None before the first."""
+    evaluated = [row["step"] for row in rows if "valid" in row]
+    pairs = zip(ranks(rows), evaluated, strict=True)
+    return min(((rank, step) for rank, step in pairs if rank is not None), default=(0, None))[1]
+
+
+def stale(rows: Sequence[Mapping[str, Any]], every: int) -> int:
+    """How many evaluations in a row, the last one included, were no better than one before them.
+
+    Only those at multiples of `every` count: a command also evaluates where it ends, and a run that
+    was made by several commands has to be stopped where that of one is.
+    """
+    regular = ranks([row for row in rows if row["step"] % every == 0])
+    found = [math.inf if rank is None else rank for rank in regular]
+    return len(found) - 1 - found.index(min(found)) if found else 0
+
+
 def make_evaluate(model: Model, task: Task) -> Callable[[Any], Evaluation]:
     """``params -> Evaluation`` over ``task.valid()``, with a carry of its own."""
     chunk = _chunk(model, *([task.loss] if task.error is None else [task.loss, task.error]))

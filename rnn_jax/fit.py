@@ -13,7 +13,7 @@ import optax
 from rnn_jax import distributed, ordered, parallel, trouble
 from rnn_jax.digest import digest
 from rnn_jax.errors import Stopped
-from rnn_jax.evaluate import Evaluation, best, make_evaluate, ranks
+from rnn_jax.evaluate import Evaluation, best, best_step, make_evaluate, ranks, stale
 from rnn_jax.pace import Intervals, Pace, batches, room
 from rnn_jax.progress import Progress
 from rnn_jax.recipe import Recipe
@@ -26,7 +26,8 @@ class Outcome(NamedTuple):
 
     best, last: the task's error where it has one, else the validation loss [nats]; seconds: of all
     commands up to the last save; tokens_per_second and seconds_per_step: of this one, without the
-    first dispatch of each shape and evaluations, None where there was no other.
+    first dispatch of each shape and evaluations, None where there was no other; best_step: where
+    the best was first seen, None before an evaluation; early: whether it has lost its patience.
     """
 
     state: TrainState
@@ -35,6 +36,8 @@ class Outcome(NamedTuple):
     seconds: float
     tokens_per_second: float | None
     seconds_per_step: float | None = None
+    best_step: int | None = None
+    early: bool = False
 
 
 def weights(state: TrainState) -> Any:
@@ -62,7 +65,7 @@ def fit(
     unit: str = "characters",
     per: str = "",
 ) -> Outcome:
-    """Train up to ``config.steps`` from where `folder` stands.
+    """Train up to ``config.steps`` from where `folder` stands, or until patience is lost.
 
     manifest: of `run.new_manifest`; show: ``(step, weights) -> (header, text)``, called before the
     first step and after every evaluation; unit: what the task's tokens are; per: what one loss is
@@ -94,11 +97,20 @@ def fit(
         run.curves(unit=progress.per)
     if stop is not None:
         raise Stopped(stop, int(state.step))
+    early = int(state.step) < config.steps
+    if early:
+        progress.note(_why(run, config, int(state.step)))
+    return _outcome(run, pace, state, recipe.task.tokens, early)
+
+
+def _outcome(run: Run, pace: Pace, state: TrainState, tokens: int, early: bool) -> Outcome:
     last = (ranks(run.rows) or [None])[-1]
     last = math.nan if last is None else last
-    speed = recipe.task.tokens * pace.steps / pace.seconds if pace.steps else None
+    speed = tokens * pace.steps / pace.seconds if pace.steps else None
     each = pace.seconds / pace.steps if pace.steps else None
-    return Outcome(state, best(run.rows), last, time.monotonic() - pace.began, speed, each)
+    seconds = time.monotonic() - pace.began
+    at = best_step(run.rows)
+    return Outcome(state, best(run.rows), last, seconds, speed, each, at, early)
 
 
 def _loop(
@@ -109,16 +121,16 @@ def _loop(
     pace: Pace,
     outside: _Outside,
 ) -> tuple[TrainState, int | None]:
-    """The state at the end, and the signal that ended it before its time."""
-    run, progress, signals = outside[:3]
+    """The state at the end, and the signal that ended it before its time; else it was patience."""
+    run, progress = outside[:2]
     task, step, key, most = recipe.task, int(state.step), recipe.key(), room(recipe.task)
     steps = recipe.steps(invariant=config.invariant)
     advance = parallel.data_parallel(steps, devices, invariant=config.invariant)
     evaluate = make_evaluate(recipe.model, task)
     if step == 0:
         _show(outside, step, state)
-    count, stop = _agreed(pace.count(step, config, most), signals.stop)
-    while step < config.steps and stop is None:
+    count, stop, early = _agreed(pace.count(step, config, most), outside, config)
+    while step < config.steps and stop is None and not early:
         before = time.monotonic()
         data, count = batches(task, step, count, most, parallel.own_lanes(task.lanes))
         state, metrics = advance(state, data, np.int32(count), key)
@@ -133,10 +145,11 @@ def _loop(
         if valid is not None:
             progress.note(f"step {step}: {valid.describe()}")
             _show(outside, step, state)
-        count, stop = _agreed(pace.count(step, config, most), signals.stop)
+        count, stop, early = _agreed(pace.count(step, config, most), outside, config, due)
         # The best weights are always on the disk: they are what the run is opened with.
         lost = 0 < config.max_skipped <= trouble.skipped_in_a_row(run.rows, step)
-        if better or step % config.save_every == 0 or step == config.steps or stop or lost:
+        ends = step == config.steps or stop or early or lost
+        if better or step % config.save_every == 0 or ends:
             _save(run, state, valid, pace)
         if lost:
             _check_next(run, recipe, state)
@@ -160,10 +173,26 @@ def _check_next(run: Run, recipe: Recipe, state: TrainState) -> None:
     trouble.check(looking, state, batch, recipe.key(), run.file)
 
 
-def _agreed(count: int, stop: int | None) -> tuple[int, int | None]:
-    """What all processes do next: steps by process 0's pace, and the signal that any has met."""
-    asked = distributed.exchange([count, stop])
-    return asked[0][0], next((signal for _, signal in asked if signal is not None), None)
+def _agreed(
+    count: int, outside: _Outside, config: Intervals, due: bool = True
+) -> tuple[int, int | None, bool]:
+    """What all do next: steps by process 0's pace, the signal that any has met, an early end.
+
+    That is where an evaluation was due and patience is lost by process 0's rows: the other
+    processes lack those of the commands before.
+    """
+    early = due and 0 < config.patience <= stale(outside.run.rows, config.eval_every)
+    asked = distributed.exchange([count, outside.signals.stop, early])
+    stop = next((signal for _, signal, _ in asked if signal is not None), None)
+    return asked[0][0], stop, asked[0][2]
+
+
+def _why(run: Run, config: Intervals, step: int) -> str:
+    """Why it ends here, in a line."""
+    end, at = f"stopped early at step {step} of {config.steps}", best_step(run.rows)
+    better = "a finite one" if at is None else f"better than {best(run.rows):.4f} at step {at}"
+    told = f"none of the last {stale(run.rows, config.eval_every)} evaluations was {better}"
+    return f"{end}: {told}; a larger --patience goes on"
 
 
 def _log(
@@ -203,6 +232,9 @@ def result(outcome: Outcome, folder: Path) -> dict[str, Any]:
         "seconds_per_step": outcome.seconds_per_step,
         "parameters": sum(a.size for a in jax.tree.leaves(outcome.state.params)),
         "step": int(outcome.state.step),
+        "stopped_early": outcome.early,
+        "best_score": outcome.best,
+        "best_step": outcome.best_step,
         "skipped": int(outcome.state.skipped),
         "digest": digest(outcome.state),
         "out": str(folder),

@@ -28,6 +28,7 @@ class Intervals(Protocol):
     eval_every: int
     save_every: int
     max_skipped: int
+    patience: int
     tensorboard: bool
 
 

@@ -124,6 +124,11 @@ def test_more_steps_go_on_and_other_settings_are_refused(tmp_path, monkeypatch):
     assert ablate.main([*argv, "steps=9"]) == 0
     assert ablate.main([*argv, "steps=11"]) == 1, "the run says that it stands at step 9"
     assert ran == [9, 11]
+    monkeypatch.setattr(hello, "run", lambda c: {"value": 1.0, "step": 6, "stopped_early": True})
+    assert ablate.main([*argv, "steps=9", "patience=2"]) == 0
+    monkeypatch.setattr(hello, "run", lambda c: ran.append(c.patience) or {"value": 1.0, "step": 9})
+    assert ablate.main([*argv, "steps=9", "patience=2"]) == 0 and ran == [9, 11]
+    assert ablate.main([*argv, "steps=9", "patience=3"]) == 0 and ran == [9, 11, 3]
     assert ablate.main([*argv, "steps=9", "lr=0.5"]) == 2
 
 

@@ -66,6 +66,23 @@ def test_each_run_is_listed_with_its_state_and_its_best(place):
     assert sorted(place.rglob("*")) == before
 
 
+@pytest.mark.parametrize(
+    ("patience", "every", "state"),
+    [(1, 10, "finished"), (2, 10, "stopped"), (1, 20, "stopped"), (0, 10, "stopped")]
+    + [("1", 10, "stopped"), (1, None, "stopped"), (1, -10, "stopped")],
+)
+def test_a_run_that_its_patience_ended_is_finished(tmp_path, patience, every, state):
+    """Rows after the last save are no part of it; what a stranger wrote breaks nothing."""
+    config = {"steps": 90, "patience": patience, "eval_every": every}
+    run, _ = start_or_resume(tmp_path / "run", new_manifest("toy", config, []), STATE)
+    for step, valid in ((10, 2.5), (20, 2.25), (30, 2.5), (40, 3.0)):
+        run.log(step, loss=1.0, valid=valid)
+    run.save(30, STATE)
+    run.close()
+    (found,) = listing(tmp_path)
+    assert (found.state, found.step, found.best, found.at) == (state, 30, 2.25, 20)
+
+
 def test_the_table_and_the_json_say_the_same(place, capsys):
     assert runs.main(["--under", str(place)]) == 0
     out, err = capsys.readouterr()

@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from experiments import char_lm, diverge, replay
+from rnn_jax.errors import BadInput
 from rnn_jax.run import checkpoints
 
 TEXT = "to be, or not to be: that is the question. " * 40
@@ -59,6 +60,16 @@ def test_a_replay_from_the_start_and_from_a_checkpoint_is_equal(run, capsys):
     assert replay.main([str(run), "--from-step", "8"]) == 0
     result, _ = told(capsys)
     assert result["equal"] and result["compared"] == [12] and result["from"] == 8
+
+
+def test_a_replay_goes_to_its_step_whatever_the_runs_patience(copy, capsys, monkeypatch):
+    def run(config):
+        raise BadInput(f"{config.steps} steps, patience {config.patience}")
+
+    config(copy, patience=3)
+    monkeypatch.setattr(char_lm, "run", run)
+    assert replay.main([str(copy), "--to-step", "8"]) == 2
+    assert capsys.readouterr().err == "error: 8 steps, patience 0\n"
 
 
 def test_a_replay_names_the_first_step_and_leaf_that_differ(copy, capsys):

@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import itertools
 import json
+import math
 import signal
 from types import SimpleNamespace
 
@@ -40,18 +41,25 @@ def recipe(tmp_path_factory):
 
 
 @pytest.fixture
-def train(recipe):
-    """``(folder, steps) -> the state's digest``; evaluated at every third."""
+def outcome(recipe):
+    """``(folder, steps) -> fit's outcome``; evaluated at every third step."""
 
-    def trained(folder, steps, save_every=STEPS):
+    def trained(folder, steps, save_every=STEPS, patience=0):
         config = SimpleNamespace(
+            patience=patience,
             **{"steps": steps, "log_every": 2, "eval_every": 3, "save_every": save_every},
             **{"devices": "1", "invariant": False, "tensorboard": False, "max_skipped": 20},
         )
         manifest = new_manifest("toy", {}, [])
-        return digest(fit.fit(folder, manifest, recipe, config, lambda s, w: (f"{s}", "x")).state)
+        return fit.fit(folder, manifest, recipe, config, lambda s, w: (f"{s}", "x"))
 
     return trained
+
+
+@pytest.fixture
+def train(outcome):
+    """``(folder, steps) -> the state's digest``."""
+    return lambda *which, **how: digest(outcome(*which, **how).state)
 
 
 def rows(folder, name):
@@ -114,6 +122,89 @@ def stop_at(monkeypatch, dispatches, number=signal.SIGTERM):
         return pace.batches(*arguments)
 
     monkeypatch.setattr(fit, "batches", batches)
+
+
+# Of the evaluations at every third step. The last three lead nowhere, but the run ends before.
+SCORES = (5, 4, math.nan, 4, 3, 3.5, 3, math.nan, 2, 2, 2.5, 9, 1, 1.5, 1.5, 1.5)
+ENDS = {2: 12, 3: 24, 4: STEPS}  # patience: where it is lost, or the run is done
+
+
+@pytest.fixture
+def scored(outcome, monkeypatch):
+    """`outcome`, with these scores; where else a command ends its evaluation is the best of all."""
+
+    def score(state):
+        nth, rest = divmod(int(state.step), 3)
+        return Evaluation(0.0 if rest else SCORES[nth - 1], None)
+
+    monkeypatch.setattr(fit, "weights", lambda state: state)
+    monkeypatch.setattr(fit, "make_evaluate", lambda *_: score)
+    return outcome
+
+
+def test_patience_ends_a_run_at_the_same_step_however_it_came_there(scored, tmp_path, monkeypatch):
+    for patience, end in ENDS.items():
+        whole = scored(tmp_path / f"{patience}", STEPS, patience=patience)
+        assert (int(whole.state.step), whole.early) == (end, end < STEPS)
+        assert max(checkpoints.steps(tmp_path / f"{patience}")) == end
+        if patience == 3:
+            expected = digest(whole.state)
+    for steps in (5, 13, 23, STEPS):
+        found = scored(tmp_path / "chain", steps, patience=3)
+    assert (digest(found.state), found.early) == (expected, True)
+    monkeypatch.setattr(pace, "_DISPATCH_SECONDS", 0.0)  # a step a dispatch
+    assert digest(scored(tmp_path / "slow", STEPS, patience=3).state) == expected
+    assert rows(tmp_path / "slow", "metrics.jsonl") == rows(tmp_path / "3", "metrics.jsonl")
+
+
+def test_a_run_without_patience_says_why_it_ended_and_goes_on_if_it_is_given_more(
+    scored, tmp_path, capsys
+):
+    line = "stopped early at step 12 of 50: none of the last 2 evaluations was better than 4.0000"
+    for _ in range(2):
+        found = scored(tmp_path / "run", STEPS, patience=2)
+        assert (int(found.state.step), found.best, found.best_step) == (12, 4, 6)
+        notes = capsys.readouterr().err.splitlines()
+        assert notes[-1] == f"{line} at step 6; a larger --patience goes on"
+        assert str(notes).count("stopped early") == 1
+    told = fit.result(found, tmp_path)
+    assert (told["step"], told["stopped_early"], told["best_score"], told["best_step"]) == (
+        *(12, True, 4, 6),
+    )
+    for patience, end in ((3, 24), (0, STEPS)):
+        found = scored(tmp_path / "run", STEPS, patience=patience)
+        straight = scored(tmp_path / f"{patience}", STEPS, patience=patience)
+        assert digest(found.state) == digest(straight.state) and int(found.state.step) == end
+    assert "stopped early" not in capsys.readouterr().err.splitlines()[-1] and not found.early
+    kept = checkpoints.metrics(tmp_path / "3")
+    assert checkpoints.best_first(kept)[0] == 15, "opened with its best, which it saved"
+
+
+def test_a_run_killed_between_the_evaluation_that_ends_it_and_its_save_ends_there_again(
+    scored, tmp_path, monkeypatch
+):
+    whole, real = scored(tmp_path / "whole", STEPS, patience=2), fit._save
+
+    def killed(run, state, *given):
+        if int(state.step) == 12:
+            raise KeyboardInterrupt
+        real(run, state, *given)
+
+    monkeypatch.setattr(fit, "_save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        scored(tmp_path / "run", STEPS, save_every=5, patience=2)
+    monkeypatch.setattr(fit, "_save", real)
+    assert rows(tmp_path / "run", "metrics.jsonl")[-1]["step"] == 12
+    assert max(checkpoints.steps(tmp_path / "run")) == 10
+    found = scored(tmp_path / "run", STEPS, save_every=5, patience=2)
+    assert (digest(found.state), found.early) == (digest(whole.state), True)
+
+
+def test_of_several_processes_the_one_that_has_all_rows_decides_whether_to_stop(monkeypatch):
+    monkeypatch.setattr(fit.distributed, "exchange", lambda mine: [[7, None, True], mine])
+    here = SimpleNamespace(run=SimpleNamespace(rows=[]), signals=SimpleNamespace(stop=15))
+    config = SimpleNamespace(patience=2, eval_every=3)
+    assert fit._agreed(1, here, config) == (7, 15, True)
 
 
 # What makes each experiment that trains by steps small, and its first network the only one.

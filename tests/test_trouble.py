@@ -41,6 +41,7 @@ def recipe(bad=(), high=()):
 
 def train(folder, recipe, steps, max_skipped=3, log_every=1):
     config = SimpleNamespace(
+        patience=0,
         **{"steps": steps, "log_every": log_every, "eval_every": 1000, "save_every": 1000},
         **{"devices": "1", "invariant": False, "tensorboard": False, "max_skipped": max_skipped},
     )

@@ -258,6 +258,10 @@ def test_a_preset_is_what_was_published_and_flags_change_it():
         (["--tied", "--loss", "classes"], "--loss full"),
         (["--loss", "sampled", "--samples", "14"], "--samples 14"),
         (["--framework", "torch"], "zaremba-small"),
+        (
+            ["--preset", "zaremba-small", "--framework", "torch", "--patience", "2"],
+            "--patience goes with",
+        ),
         (["--optimizer", "sgd"], "--weight-decay 0"),
     ],
 )

@@ -50,12 +50,13 @@ class Settings(CommonSettings):
         "log_every": "[1, inf)",
         "eval_every": "[1, inf)",
         "save_every": "[1, inf)",
+        "patience": "[0, inf)",
         "max_skipped": "[0, inf)",
     }
     NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset(
         ("steps", "devices", "log_every", "eval_every", "save_every")
         + ("distributed", "coordinator", "processes", "process_id")
-        + ("max_skipped", "tensorboard")
+        + ("patience", "max_skipped", "tensorboard")
     )
 
     steps: int
@@ -82,6 +83,8 @@ class Settings(CommonSettings):
     """steps between two evaluations"""
     save_every: int
     """steps between two checkpoints"""
+    patience: int = 0
+    """stop after so many evaluations in a row without a better one; 0: go on to --steps"""
     max_skipped: int = 20
     """updates in a row that may be skipped because a number is not finite; 0 is no limit"""
     tensorboard: bool = False

@@ -54,8 +54,9 @@ def record(
 ) -> list[dict[str, Any]]:
     """A row for each entry, at its best rate.
 
-    finals: each seed's last score; other_rates: those of every rate; at_equal_time: mean score
-    within the time in which the quickest entry of the grid is done.
+    steps: updates, of the seed that made most; finals: each seed's last score; other_rates: those
+    of every rate; at_equal_time: mean score within the time in which the quickest entry of the grid
+    is done.
     """
     budget = min(entry.steps * costs[entry.name]["ms"] for entry in entries) / 1e3
     rows = []
@@ -71,7 +72,8 @@ def record(
         )
         rows.append(
             {
-                **{"name": entry.name, "k1": entry.chunk, "k2": entry.cut.k2, "steps": entry.steps},
+                **{"name": entry.name, "k1": entry.chunk, "k2": entry.cut.k2},
+                "steps": max(int(one.state.step) for one in best),
                 **{"gradient": entry.road, "lr": rate, "mean": mean, "half_width": half},
                 "finals": [one.final for one in best],
                 "other_rates": {f"{r:g}": [one.final for one in each] for r, each in runs.items()},

@@ -148,14 +148,14 @@ def train(config: "Config", problem: Problem, entry: Entry, rate: float, seed: i
     same = {name: getattr(config, name) for name in IDENTITY}
     same |= {"gradient": entry.road, "chunk": entry.chunk, "lr": rate, "seed": seed}
     same |= dataclasses.asdict(entry.cut)
-    whole = {**dataclasses.asdict(config), **same, "steps": entry.steps}
-    manifest = new_manifest("truncation", whole, list(same), model=problem.spec, data=problem.data)
     more = entry.steps // config.steps
     often = {
         name: more * getattr(config, name) for name in ("log_every", "eval_every", "save_every")
     }
     # What diverges is a result too, and ends no grid.
     intervals = dataclasses.replace(config, **often, steps=entry.steps, max_skipped=0)
+    whole = dataclasses.asdict(intervals) | same
+    manifest = new_manifest("truncation", whole, list(same), model=problem.spec, data=problem.data)
     folder = Path(config.out, f"{entry.name}-lr={rate:g}-{seed}")
     print(f"--- {folder.name}", file=sys.stderr)
     outcome = fit.fit(

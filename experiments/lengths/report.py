@@ -103,7 +103,8 @@ def record(config: LengthSettings, rows: Sequence[Row]) -> list[dict[str, Any]]:
 
     return [
         {
-            **{"network": row.name, "parameters": row.parameters, **summary(row.after)},
+            **{"network": row.name, "parameters": row.parameters},
+            **{"steps": [int(state.step) for state in row.states], **summary(row.after)},
             **({"untrained": summary(row.before)} if len(row.before) else {}),
         }
         for row in rows
@@ -131,7 +132,7 @@ def result(
         "best": winner.name,
         "seconds": round(seconds, 2),
         "parameters": winner.parameters,
-        "step": int(winner.states[0].step),
+        "step": max(int(state.step) for state in winner.states),
         "digest": digest({row.name: row.states for row in rows}),
         "out": config.out,
     }

@@ -22,6 +22,8 @@ from experiments.sweep.plan import Trial, module_of
 from rnn_jax.errors import BadInput, Stopped
 from rnn_jax.plain import plain
 
+_HOW_FAR = ("steps", "patience")  # no part of what a run is; older records lack the second
+
 
 def settings(trial: Trial) -> dict[str, Any]:
     """All that a trial was told but for where it lies, as JSON would give it back."""
@@ -32,8 +34,8 @@ def settings(trial: Trial) -> dict[str, Any]:
 def finished(out: Path, trials: Iterable[Trial], experiment: str) -> dict[str, dict[str, Any]]:
     """{name: record} of the trials that are done as they are asked for now.
 
-    One that was asked for fewer steps is not among them: it goes on. BadInput where a record is of
-    another configuration.
+    One that was asked for other steps or another patience is not among them: it goes on. BadInput
+    where a record is of another configuration.
     """
     found = {}
     for trial in trials:
@@ -51,7 +53,8 @@ def finished(out: Path, trials: Iterable[Trial], experiment: str) -> dict[str, d
             raise BadInput(f"{path} is of other settings ({told}); use another --out")
         if record["experiment"] != experiment:
             raise BadInput(f"{path} is of {record['experiment']}; use another --out")
-        if record["config"].get("steps") == settings(trial).get("steps"):
+        asked = settings(trial)
+        if all(record["config"].get(name, 0) == asked.get(name, 0) for name in _HOW_FAR):
             found[trial.name] = record
     return found
 
@@ -71,7 +74,8 @@ def run(out: Path, trial: Trial, experiment: str) -> None:
     with contextlib.redirect_stdout(sys.stderr):
         result = module_of(experiment).run(trial.config)
     steps = getattr(trial.config, "steps", None)
-    if steps is not None and result.get("step") not in (None, steps):
+    early = result.get("stopped_early")
+    if steps is not None and not early and result.get("step") not in (None, steps):
         told = f"it stands at step {result['step']}, {steps} asked"
         raise BadInput(f"{told}; remove {trial.config.out}")
     record(out, trial, experiment, result, time.monotonic() - began)

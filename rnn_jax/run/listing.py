@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rnn_jax.errors import BadInput
-from rnn_jax.evaluate import ranks
+from rnn_jax.evaluate import best, best_step, stale
 from rnn_jax.run import checkpoints, locks, manifest
 from rnn_jax.run.records import read_rows
 
@@ -16,11 +16,12 @@ from rnn_jax.run.records import read_rows
 class Listed(NamedTuple):
     """A run as it stands.
 
-    state: "running" (a process writes it), "finished" (it has saved its last step), "stopped",
-    "new" (it has saved nothing yet) or "damaged", which `why` explains. step: the last it has
-    logged while it runs, else the last it has saved; steps: to which it was told to go. best: the
-    lowest error, or validation loss [nats] where the task has no error, seen at step `at`; written:
-    when its rows last grew [seconds since 1970]. None where there is none.
+    state: "running" (a process writes it), "finished" (it has saved its last step, or where its
+    patience ended it), "stopped", "new" (it has saved nothing yet) or "damaged", which `why`
+    explains. step: the last it has logged while it runs, else the last it has saved; steps: to
+    which it was told to go. best: the lowest error, or validation loss [nats] where the task has no
+    error, seen at step `at`; written: when its rows last grew [seconds since 1970]. None where
+    there is none.
     """
 
     folder: Path
@@ -60,11 +61,11 @@ def _listed(folder: Path) -> Listed:
     rows = read_rows(folder / "metrics.jsonl")
     running, saved = locks.is_held(folder), checkpoints.steps(folder)
     step = max((rows[-1]["step"] if running and rows else 0, *saved[-1:]), default=None)
-    best, at = _best(rows)
+    at = best_step(rows)
     steps = told["config"].get("steps")
     steps = steps if type(steps) is int else None
     state = "stopped" if saved else "new"
-    if saved and steps is not None and saved[-1] >= steps:
+    if saved and ((steps is not None and saved[-1] >= steps) or _ended(told, rows, saved[-1])):
         state = "finished"
     return Listed(
         folder,
@@ -72,17 +73,18 @@ def _listed(folder: Path) -> Listed:
         "running" if running else state,
         step if step or saved else None,
         steps,
-        best,
+        None if at is None else best(rows),
         at,
         _written(folder / "metrics.jsonl"),
     )
 
 
-def _best(rows: list[Mapping[str, Any]]) -> tuple[float | None, int | None]:
-    evaluated = [row for row in rows if "valid" in row]
-    pairs = zip(ranks(evaluated), evaluated, strict=True)
-    scores = [(rank, row["step"]) for rank, row in pairs if rank is not None]
-    return min(scores, default=(None, None))
+def _ended(told: Mapping[str, Any], rows: list[Mapping[str, Any]], step: int) -> bool:
+    """Whether --patience has ended the run at this step."""
+    patience, every = (told["config"].get(name) for name in ("patience", "eval_every"))
+    if type(patience) is not int or type(every) is not int or min(patience, every) < 1:
+        return False
+    return stale([row for row in rows if row["step"] <= step], every) >= patience
 
 
 def _written(path: Path) -> float | None:
