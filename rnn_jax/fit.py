@@ -69,9 +69,9 @@ def fit(
 
     manifest: of `run.new_manifest`; show: ``(step, weights) -> (header, text)``, called before the
     first step and after every evaluation; unit: what the task's tokens are; per: what one loss is
-    of, a token unless told. BadInput before anything is written, or where more than
-    ``config.max_skipped`` updates in a row are skipped; Stopped after a signal, once the state is
-    saved.
+    of, a token unless told. BadInput before anything is written, also where the run has gone
+    further, or where more than ``config.max_skipped`` updates in a row are skipped; Stopped after a
+    signal, once the state is saved.
     """
     pace = Pace()
     lanes, invariant = recipe.task.lanes, config.invariant
@@ -82,7 +82,7 @@ def fit(
     manifest["devices"] = None if invariant else devices * jax.process_count()
     board = config.tensorboard and distributed.first()
     shapes = jax.eval_shape(recipe.start)
-    run, restored = start_or_resume(folder, manifest, shapes, tensorboard=board)
+    run, restored = start_or_resume(folder, manifest, shapes, steps=config.steps, tensorboard=board)
     state = distributed.from_first(restored.state if restored else recipe.start())
     if restored:
         pace.began -= restored.extra.get("seconds", 0.0)
@@ -90,8 +90,6 @@ def fit(
     with run, Signals() as signals, progress:
         if note:
             progress.note(note)
-        if state.step > config.steps:
-            progress.note(f"the run stands at step {state.step}, past --steps {config.steps}")
         outside = _Outside(run, progress, signals, trouble.Spikes(run.rows), show)
         state, stop = _loop(recipe, config, devices, state, pace, outside)
         run.curves(unit=progress.per)

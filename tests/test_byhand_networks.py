@@ -271,6 +271,12 @@ def test_sums_learns_prints_the_figures_and_trains_nothing_twice(capsys, tmp_pat
     again, told_again = run(sums.main, capsys, tmp_path / "s", *flags, *longer)
     assert (told.count("validation"), told_again.count("validation")) == (2, 0)
     assert (again["digest"], again["value"]) == (result["digest"], result["value"])
+    monkeypatch.setattr(sums, "verify", lambda *given: {})
+    monkeypatch.setattr(sums, "rounding", lambda seed: 0.0)
+    before, fewer = (tmp_path / "s" / "sums.json").read_bytes(), ("--steps", "200", *longer[2:])
+    assert sums.main([*TOY, "--out", str(tmp_path / "s"), *flags, *fewer]) == 2
+    assert "has 300 steps and is asked for 200: give more" in capsys.readouterr().err
+    assert (tmp_path / "s" / "sums.json").read_bytes() == before
 
 
 BAD = {

@@ -97,6 +97,15 @@ def test_another_run_is_refused_and_nothing_is_touched(folder, changes, line):
     assert contents(folder) == before
 
 
+def test_a_run_that_has_gone_further_than_is_asked_is_refused_and_not_touched(folder):
+    """Its results would stand under another number of steps."""
+    before = contents(folder)
+    with pytest.raises(BadInput, match="has 20 steps and is asked for 19: give more --steps, or"):
+        start_or_resume(folder, asked(digest="d1"), STATE, steps=19)
+    assert contents(folder) == before
+    start_or_resume(folder, asked(digest="d1"), STATE, steps=20)[0].close()
+
+
 def test_a_field_that_only_one_version_knows_is_a_difference(folder):
     newer = new_manifest("toy", {**CONFIG, "cell": "gru"}, [*IDENTITY, "cell"])
     with pytest.raises(BadInput, match='cell: absent in the run, "gru" asked'):

@@ -114,7 +114,7 @@ def test_a_grid_goes_on_where_it_was_stopped_also_within_a_run(tmp_path, monkeyp
     assert (tmp_path / "a" / "truncation.png").stat().st_size > 10_000
 
     assert truncation.main([*argv, "--steps", "2", "--out", str(tmp_path / "a")]) == 2
-    assert "has 4 updates, --steps 2 asks for 2: use another" in capsys.readouterr().err
+    assert "has 4 steps and is asked for 2: give more --steps" in capsys.readouterr().err
 
     real, count = fit._save, iter(range(3))  # each run saves at its steps 2 and 4
 

@@ -37,6 +37,7 @@ def start_or_resume(
     asked: dict[str, Any],
     example: Any,
     *,
+    steps: int | None = None,
     keep_last: int = 2,
     keep_best: int = 1,
     tensorboard: bool = False,
@@ -44,11 +45,11 @@ def start_or_resume(
     """Opens a folder for a run: makes it, or finds the newest sound step of the same run.
 
     ``asked`` is a ``new_manifest``; ``example`` a state, or its ``jax.eval_shape``. Rows and
-    samples after the restored step are dropped, for the run will write them again.
-    ``tensorboard``: the rows go there too. Returns the run and what was restored, None for a
-    start at step 0. BadInput, before anything is written, where the folder is no run, is another
-    run, or is being written by another process; where steps exist and none is sound; and where the
-    folder cannot be written.
+    samples after the restored step are dropped, for the run will write them again. ``steps``: how
+    far it is to go, if that is known; ``tensorboard``: the rows go there too. Returns the run and
+    what was restored, None for a start at step 0. BadInput, before anything is written, where the
+    folder is no run, is another run, is being written by another process, or has gone further than
+    ``steps``; where steps exist and none is sound; and where the folder cannot be written.
     """
     folder = Path(folder)
     board = Board(folder) if tensorboard else None
@@ -59,6 +60,9 @@ def start_or_resume(
         # Again, now that nobody else can write: two commands may have started together.
         found = _check(folder, asked)
         restored = _restore(folder, example) if found else None
+        if restored and steps is not None and restored.step > steps:
+            told = f"{folder} has {restored.step} steps and is asked for {steps}"
+            raise BadInput(f"{told}: give more --steps, or use another --out")
         _record_start(folder, found, asked, restored)
         run = Run(folder, lock, restored, keep_last, keep_best, board)
         undo.pop_all()
