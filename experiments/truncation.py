@@ -108,6 +108,9 @@ class Config(cli.TextSettings, cli.Settings):
     """updates between two scores, likewise"""
     save_every: int = 400
     """updates between two checkpoints, likewise"""
+    max_skipped: int = 0
+    """updates in a row that may be skipped because a number is not finite; 0 is no limit, for what
+    diverges is a result too"""
 
 
 def check(config: Config) -> None:

@@ -149,6 +149,18 @@ def test_every_road_trains_on_the_same_data_in_one_grid(tmp_path):
     assert not rows["k2=4"]["dependence"], "nothing is read"
 
 
+@pytest.mark.parametrize(("flags", "most"), [([], 0), (["--max-skipped", "7"], 7)])
+def test_what_diverges_ends_no_grid_unless_that_is_asked_for(
+    flags, most, tmp_path, monkeypatch, capsys
+):
+    def refuse(folder, manifest, recipe, config, **_):
+        raise BadInput(f"{config.max_skipped} in a row")
+
+    monkeypatch.setattr(fit, "fit", refuse)
+    assert truncation.main([*TOY.split(), *flags, "--out", str(tmp_path / "a")]) == 2
+    assert f"error: {most} in a row" in capsys.readouterr().err
+
+
 def test_sequences_are_asked_where_their_task_says():
     sizes = {"k1": 24, "lanes": 3, "symbols": 4, "lengths": (8,)}
     made = {

@@ -149,8 +149,7 @@ def train(config: "Config", problem: Problem, entry: Entry, rate: float, seed: i
     often = {
         name: more * getattr(config, name) for name in ("log_every", "eval_every", "save_every")
     }
-    # What diverges is a result too, and ends no grid.
-    intervals = dataclasses.replace(config, **often, steps=entry.steps, max_skipped=0)
+    intervals = dataclasses.replace(config, **often, steps=entry.steps)
     whole = dataclasses.asdict(intervals) | same
     manifest = new_manifest("truncation", whole, list(same), model=problem.spec, data=problem.data)
     folder = Path(config.out, f"{entry.name}-lr={rate:g}-{seed}")
