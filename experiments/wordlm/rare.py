@@ -79,12 +79,14 @@ def _bytes(corpus: "Corpus", texts: Any, lanes: int, chunk: int) -> Way:
 
     size, places = len(corpus.vocabulary), {w: i for i, w in enumerate(corpus.vocabulary.symbols)}
 
+    def numbers(piece: str) -> list[int]:
+        known = places.get(piece)  # at 0 is the unknown word, which is nothing here
+        return [known] if known else [size + b for b in piece.encode()]
+
     def number(pieces: list[str]) -> "Stream":
-        numbers: list[int] = []
-        for piece in pieces:
-            known = places.get(piece)
-            numbers += [known] if known else [size + b for b in piece.encode()]
-        return parts.one(np.array(numbers, np.int32))
+        # Of the first word only its end is read: what of it would be asked, the other ways do not.
+        found = numbers(pieces[0])[-1:] + [n for piece in pieces[1:] for n in numbers(piece)]
+        return parts.one(np.array(found, np.int32))
 
     train, valid = (number(words(part)) for part in texts)
     task = tasks.next_token(dataclasses.replace(corpus, train=train, valid=valid), lanes, chunk)
