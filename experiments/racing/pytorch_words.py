@@ -92,7 +92,11 @@ def _step(config: WordSettings, model: Model, batch: Batch, carry: Any, rate: fl
 
 @torch.inference_mode()
 def _score(model: Model, batches: Any) -> float:
-    """Mean nats over the held-out words, the carry going on from batch to batch."""
+    """Mean nats over the held-out words, the carry going on from batch to batch.
+
+    Of a text in one piece a lane begins once and is filled up at its end, where nothing is asked;
+    so there is no mask to look at.
+    """
     model.eval()
     carry, total, weight = None, 0.0, 0.0
     for batch in batches:
