@@ -100,6 +100,15 @@ def test_a_trial_that_fails_is_named_and_the_others_go_on(tmp_path, capsys, monk
     assert [float(row["value"]) for row in rows] == [4, 5, 1, 1, 7, 8]
 
 
+def test_a_preset_is_all_that_it_sets_in_a_sweep_too(tmp_path):
+    ablation = Ablation("word_lm", grid(lr=(0.5, 0.25)), {"preset": "zaremba-small"})
+    one, other = (trial.config for trial in plan(ablation, [3], tmp_path))
+    assert (one.lr, other.lr, one.seed) == (0.5, 0.25, 3)
+    assert (one.optimizer, one.bptt, one.tied, one.preset) == ("sgd", 20, False, "zaremba-small")
+    (quick,) = plan(ablation._replace(variants={"": {}}), [0], tmp_path, quick=True)
+    assert (quick.config.optimizer, quick.config.steps, quick.config.quick) == ("sgd", 400, True)
+
+
 def test_shards_are_disjoint_and_the_last_one_has_the_whole_table(tmp_path, capsys, monkeypatch):
     ran = []
 

@@ -109,15 +109,21 @@ def plan(
     if not ablation.variants or not seeds:
         raise BadInput("the grid has no cells; name at least one variant and one seed")
     _check_fields(module, itertools.chain(ablation.base, *ablation.variants.values()))
-    start = dataclasses.replace(module.Config(), **(module.QUICK if quick else {}), quick=quick)
     names, trials = _file_names(ablation.variants), []
     for variant, change in ablation.variants.items():
-        config = dataclasses.replace(start, **{**ablation.base, **change})
+        config = _config(module, {**ablation.base, **change}, quick=quick)
         for seed in seeds:
             name = f"{names[variant]}-{seed}"
             own = dataclasses.replace(config, seed=seed, out=str(out / "runs" / name))
             trials.append(Trial(name, variant, seed, own))
     return trials
+
+
+def _config(module: ModuleType, change: Mapping[str, Any], *, quick: bool) -> Any:
+    """The defaults with a change, of which a preset comes first, as on the command line."""
+    preset = getattr(module, "PRESETS", {}).get(change.get("preset"), {})
+    least = {**module.QUICK, "quick": True} if quick else {}
+    return dataclasses.replace(module.Config(), **{**preset, **least, **change})
 
 
 def _file_names(variants: Iterable[str]) -> dict[str, str]:
