@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from experiments import score, unknown, vocabularies, word_lm
+from experiments import cli, score, unknown, vocabularies, word_lm
 from experiments.wordlm import PRESETS, rare, scoring
 from rnn_jax import layers, losses, models, sparse, tasks, train
 from rnn_jax.data import synthetic, text
@@ -258,6 +258,19 @@ def test_held_out_lanes_need_no_mask_and_one_beginning_in_pytorch():
     assert pytorch_words._score(model, held_out()) == pytest.approx(ours, rel=1e-5)
     batches = list(held_out())
     assert len(batches) == 2 and not all(batch.mask.all() for batch in batches)
+
+
+def test_of_several_presets_the_last_holds_however_they_are_written():
+    seen = []
+
+    def run(config):
+        seen.append((config.preset, config.bptt))
+        return {}
+
+    for written in (["--preset=own", "--preset", "zaremba-small"], ["--preset=zaremba-small"]):
+        argv = ["--preset", "zaremba-medium", *written]
+        assert cli.main("word_lm", word_lm.Config, run, {}, argv, presets=PRESETS) == 0
+    assert seen == 2 * [("zaremba-small", 20)]
 
 
 def test_a_preset_is_what_was_published_and_flags_change_it():

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import sys
@@ -70,8 +71,11 @@ def main(
 
 def _preset(arguments: Sequence[str], presets: Mapping[str, Any]) -> str | None:
     """The last --preset among the arguments; None for one that there is not, which parsing says."""
-    asked = [a.partition("=")[2] for a in arguments if a.startswith("--preset=")]
-    asked += [b for a, b in zip(arguments, arguments[1:], strict=False) if a == "--preset"]
+    asked = []
+    for token, following in itertools.zip_longest(arguments, arguments[1:]):
+        name, equals, value = token.partition("=")
+        if name == "--preset":
+            asked.append(value if equals else following)
     return asked[-1] if asked and asked[-1] in presets else None
 
 
