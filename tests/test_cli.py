@@ -250,6 +250,16 @@ def test_two_configurations_never_share_a_folder():
     assert "-corpus=x~" in folders[1]
 
 
+def test_what_a_rate_that_has_ended_cannot_learn_is_told(capsys):
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Falling(Config):
+        horizon: int = 100
+
+    for steps, notes in (("101", 1), ("100", 0)):
+        assert cli.main("toy", Falling, run, QUICK, ["--steps", steps]) == 0
+        assert capsys.readouterr().err.count("note: of --steps 101 those after --horizon") == notes
+
+
 def test_every_flag_of_the_contract_has_help(capsys):
     main("--help")
     out = " ".join(capsys.readouterr().out.replace("│", "").split())

@@ -62,11 +62,19 @@ def main(
             return
         config = dataclasses.replace(config, out=str(folder(name, config, quick)))
         with _joined(name, config) as config:
+            _mention_horizon(config)
             with contextlib.redirect_stdout(sys.stderr):
                 results = run(config)
             print(result_line({"experiment": name, **results}), flush=True)
 
     return guard(action)
+
+
+def _mention_horizon(config: Any) -> None:
+    """Say where a run goes on after its learning rate has come to its end."""
+    horizon, steps = getattr(config, "horizon", 0), getattr(config, "steps", 0)
+    if 0 < horizon < steps:
+        _say(f"note: of --steps {steps} those after --horizon {horizon} learn next to nothing")
 
 
 def _preset(arguments: Sequence[str], presets: Mapping[str, Any]) -> str | None:
