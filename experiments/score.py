@@ -105,8 +105,6 @@ def fitted(readers: Sequence[Reader], text: str) -> list[float]:
 
 def by_line(options: Options, reader: Reader, text: str) -> Iterator[tuple[str, "Scored"]]:
     """Each line and its score."""
-    import numpy as np
-
     from experiments.scoring import texts
     from experiments.writing.prompts import lines
 
@@ -118,11 +116,8 @@ def by_line(options: Options, reader: Reader, text: str) -> Iterator[tuple[str, 
             yield from zip(some, texts.scored_lines(reader, some, rare), strict=True)
         return
     whole = texts.scored(reader, text, rare)
-    ends = np.cumsum(whole.bytes) + len(text.encode()) - int(whole.bytes.sum())
-    edges = np.cumsum([len(line.encode()) + 1 for line in found])
-    cut = np.searchsorted(ends, edges, side="right")
-    cut[-1] = len(ends)
-    for line, begin, end in zip(found, [0, *cut.tolist()], cut.tolist(), strict=False):
+    cut = texts.line_ends(reader.vocabulary, text, found, whole.bytes)
+    for line, begin, end in zip(found, [0, *cut], cut, strict=False):
         yield line, texts.Scored(*(part[begin:end] for part in whole))
 
 

@@ -61,8 +61,8 @@ def peer(config: Config, recipe: "Recipe", corpus: "Corpus") -> dict[str, Any]:
     """The same recipe trained in PyTorch; BadInput where it is another, or PyTorch is missing."""
     from rnn_jax.data.extras import extra
 
-    published = config.optimizer == "sgd" and config.cell == "lstm" and not config.sentences
-    if not published or config.tied or config.locked or config.weight_drop or config.average:
+    published = config.optimizer == "sgd" and config.cell == "lstm" and config.loss == "full"
+    if not published or config.sentences or config.tied or config.locked or config.weight_drop or config.average:
         raise BadInput("--framework torch has Zaremba's recipe alone: give --preset zaremba-small")
     if config.patience:
         raise BadInput("--patience goes with --framework jax; --framework torch keeps no run")
@@ -72,8 +72,17 @@ def peer(config: Config, recipe: "Recipe", corpus: "Corpus") -> dict[str, Any]:
     return pytorch_words.train(config, recipe, corpus)
 
 
+def check(config: Config) -> None:
+    """BadInput where --epochs would decide in silence over what was asked for in steps."""
+    for name in ("steps", "eval_every", "save_every") if config.epochs else ():
+        if (given := getattr(config, name)) != getattr(Config, name):
+            written = f"--{name.replace('_', '-')} {given}"
+            raise BadInput(f"{written} does nothing beside --epochs {config.epochs}; --epochs 0")
+
+
 def run(config: Config) -> dict[str, Any]:
     """Train, and report validation loss in nats per word, perplexity and what goes with it."""
+    check(config)
     from experiments.wordlm import text
 
     corpus = text.read(config)  # before JAX takes its time
@@ -85,11 +94,12 @@ def run(config: Config) -> dict[str, Any]:
         return peer(config, recipe, corpus)
     results = language.train("word_lm", config, corpus, recipes.model_spec(config), recipe)
     results |= more(config, corpus)
+    shown = f"perplexity {results['perplexity']:.2f} ({results['unknown_rate']:.2%} unknown)"
     if "test" in results:
         results["test_perplexity"] = math.exp(results["test"])
-    names = [name for name in ("perplexity", "test_perplexity") if name in results]
-    shown = ", ".join(f"{name.replace('_', ' ')} {results[name]:.2f}" for name in names)
-    print(f"{shown}; unknown {results['unknown_rate']:.2%}; {results['carry']}", file=sys.stderr)
+        results["test_unknown_rate"] = rate = corpus.unknown_rate["test"]
+        shown += f", of the test {results['test_perplexity']:.2f} ({rate:.2%} unknown)"
+    print(f"{shown}; {results['carry']}", file=sys.stderr)
     return results
 
 

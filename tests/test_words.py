@@ -10,7 +10,9 @@ import optax
 import pytest
 
 from experiments import cli, score, unknown, vocabularies, word_lm
+from experiments.scoring import texts
 from experiments.wordlm import PRESETS, rare, scoring
+from experiments.wordlm import text as wordlm_text
 from rnn_jax import layers, losses, models, sparse, tasks, train
 from rnn_jax.data import synthetic, text
 from rnn_jax.data.text import parts
@@ -114,6 +116,33 @@ def test_ptbs_words_are_counted_as_there():
     assert corpus.vocabulary.encode("the cat").tolist() == [2, 3]
 
 
+def test_spaces_that_nobody_wrote_are_in_no_bits_per_byte():
+    valid = "the cat\n\nran  off\nsat\n"
+    canonical = "the cat\n\nran off\nsat\n"  # of more white space than one nothing is counted
+    for sentences, scored in ((False, canonical[3:]), (True, canonical.replace("\n\n", "\n"))):
+        corpus = text.load_words((LINES, valid, None), {}, 5, "spaces", sentences=sentences)
+        targets = len(corpus.valid.targets)
+        assert corpus.width.bytes * targets == pytest.approx(len(scored))
+    ids = corpus.vocabulary.encode(valid)
+    assert texts.sizes(corpus.vocabulary, valid, ids)[0].sum() == len(canonical)
+
+
+def test_a_line_ends_where_its_words_do_however_it_was_spaced():
+    said = " the cat \n\n the  dog\nran"  # as PTB is written
+    vocabulary = text.Vocabulary(("\ufffd", "\n"), "spaces", 0)
+    bytes_, _ = texts.sizes(vocabulary, said, vocabulary.encode(said))
+    assert texts.line_ends(vocabulary, said, said.split("\n"), bytes_[1:]) == [2, 3, 6, 7]
+
+
+def test_a_text_with_unk_read_as_words_says_so(capsys, tmp_path):
+    path = tmp_path / "ptb.txt"
+    path.write_text(LINES * 9)
+    for alphabet, told in (("words", "7 <unk> train"), ("spaces", "")):
+        given = {"corpus": (str(path),), "vocabulary": 4, "alphabet": alphabet, "valid": 0.2}
+        wordlm_text.read(word_lm.Config(**given))
+        assert ("note: " in (said := capsys.readouterr().err)) is bool(told) and told in said
+
+
 def test_a_sentence_begins_afresh_and_ends_with_its_line():
     corpus = text.load_words((LINES, "the cat", None), {}, 5, "spaces", sentences=True)
     assert corpus.train.inputs.tolist() == [2, 1, 3, 4, 2, 1, 0, 4, 0, 0, 2, 1, 3, 0]
@@ -208,6 +237,7 @@ def test_word_lm_learns_and_says_what_its_perplexity_is_of(capsys, corpus, tmp_p
     assert result["perplexity"] == pytest.approx(math.exp(result["value"]))
     assert result["test_perplexity"] == pytest.approx(math.exp(result["test"]))
     assert 0 <= result["unknown_rate"] < 0.2 and "50 lanes" in result["carry"]
+    assert 0 <= result["test_unknown_rate"] < 0.2
     assert result["dynamic_test"] == pytest.approx(result["test"], abs=0.5)
 
 
@@ -298,6 +328,8 @@ def test_a_preset_is_what_was_published_and_flags_change_it():
             "--patience goes with",
         ),
         (["--optimizer", "sgd"], "--weight-decay 0"),
+        (["--loss", "full", "--samples", "3"], "--samples 0"),
+        (["--epochs", "2"], "--steps 60 does nothing beside --epochs 2"),
     ],
 )
 def test_what_cannot_be_is_one_line(flags, mend, corpus, capsys, tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments.scoring.readers import Reader, corpus_of, parts_of
 from rnn_jax import decode, scores
-from rnn_jax.data.text import PIECES, Vocabulary, pieces
+from rnn_jax.data.text import PIECES, Vocabulary, pieces, written
 from rnn_jax.data.text.parts import one
 from rnn_jax.data.text.spelling import spelling_nats
 
@@ -36,7 +36,7 @@ class Scored(NamedTuple):
 def sizes(vocabulary: Vocabulary, text: str, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Bytes of UTF-8 and characters that each token of a text stands for, both [N]."""
     if vocabulary.kind in PIECES:
-        cut = vocabulary.cut(text)
+        cut = written(vocabulary.cut(text), vocabulary.kind)
         return np.array([len(w.encode()) for w in cut]), np.array([len(w) for w in cut])
     if vocabulary.kind in (*pieces.KINDS, "bytes"):
         begun = np.array([sum(byte & 0xC0 != 0x80 for byte in raw) for raw in vocabulary.raw])
@@ -44,6 +44,19 @@ def sizes(vocabulary: Vocabulary, text: str, ids: np.ndarray) -> tuple[np.ndarra
     codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
     width = 1 + sum((codes >= least).astype(np.int64) for least in (0x80, 0x800, 0x10000))
     return width, np.ones(len(codes), np.int64)
+
+
+def line_ends(
+    vocabulary: Vocabulary, text: str, lines: Sequence[str], bytes_: np.ndarray
+) -> list[int]:
+    """How many tokens end with each line of a text: of all but its first, of `bytes_` each [N]."""
+    if vocabulary.kind in PIECES:  # a line's end is a word; some white space may be in no word
+        ends = np.cumsum([len(vocabulary.cut(line + "\n")) for line in lines]) - 1
+    else:
+        before = len(text.encode()) - int(bytes_.sum())
+        edges = np.cumsum([len(line.encode()) + 1 for line in lines])
+        ends = np.searchsorted(before + np.cumsum(bytes_), edges, side="right")
+    return [*ends[:-1].tolist(), len(bytes_)]
 
 
 def rare_words(reader: Reader, folder: str) -> list[str]:

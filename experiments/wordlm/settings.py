@@ -8,6 +8,7 @@ from experiments import cli, language
 from rnn_jax.errors import BadInput
 
 Loss = Literal["full", "sampled", "sampled-frequency", "nce", "classes", "adaptive"]
+_DRAWN = ("sampled", "sampled-frequency", "nce")  # of which some words stand for all
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,5 +100,7 @@ class WordSettings(language.WritingSettings, cli.LanguageSettings):
         super().__post_init__()
         if self.sparse and (self.average or self.devices != "1" or self.weight_drop):
             raise BadInput("--sparse goes with --average 0 --weight-drop 0 --devices 1; give these")
+        if self.samples and self.loss not in _DRAWN:
+            raise BadInput(f"--samples goes with --loss {', '.join(_DRAWN)}; give --samples 0")
         if self.optimizer != "adam" and self.weight_decay:
             raise BadInput("--weight-decay goes with --optimizer adam; give --weight-decay 0")

@@ -16,6 +16,9 @@ def read(config: WordSettings) -> "Corpus":
     from rnn_jax.data import text
 
     parts, record = texts(config)
+    if config.alphabet == "words" and (many := parts[0].count("<unk>")):
+        told = f"note: {many:,} <unk> train, each read as three words that are easily foreseen"
+        print(f"{told}; --alphabet spaces reads them as the unknown word", file=sys.stderr)
     corpus = text.load_words(
         *(parts, record, config.vocabulary, config.alphabet), sentences=config.sentences
     )

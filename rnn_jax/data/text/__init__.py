@@ -3,7 +3,7 @@
 from rnn_jax.data.text.batches import Lanes, Ragged, lanes, ragged
 from rnn_jax.data.text.corpus import Corpus, Width, load
 from rnn_jax.data.text.parts import Split, Stream, split, train_part
-from rnn_jax.data.text.vocabulary import PIECES, Vocabulary
+from rnn_jax.data.text.vocabulary import PIECES, Vocabulary, written
 from rnn_jax.data.text.words import words
 from rnn_jax.data.text.wordwise import END, load_words
 
@@ -24,4 +24,5 @@ __all__ = [
     "split",
     "train_part",
     "words",
+    "written",
 ]

@@ -32,6 +32,18 @@ def spaced(text: str) -> list[str]:
 PIECES = {"words": words, "spaces": spaced}
 
 
+def written(pieces: list[str], kind: str) -> list[str]:
+    """The pieces of a text as they stand in it, where a line's first word has no space before it.
+
+    So is what `spaced` cut, whose symbols are the same wherever they stand; `words` are as they
+    are. Of more white space than one space or one line's end, which is lost, nothing is counted.
+    """
+    if kind != "spaces":
+        return pieces
+    before = ["\n", *pieces]
+    return [p.lstrip(" ") if b == "\n" else p for b, p in zip(before, pieces, strict=False)]
+
+
 def code_points(text: str | bytes) -> np.ndarray:
     """The code points of a str, or the values of bytes. int32 [N]"""
     if isinstance(text, bytes):

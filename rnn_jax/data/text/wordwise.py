@@ -10,7 +10,7 @@ import numpy as np
 from rnn_jax.data.text.corpus import Corpus, Width
 from rnn_jax.data.text.parts import Split, Stream, one
 from rnn_jax.data.text.spelling import spelling_nats
-from rnn_jax.data.text.vocabulary import PIECES, Vocabulary
+from rnn_jax.data.text.vocabulary import PIECES, Vocabulary, written
 from rnn_jax.errors import BadInput
 
 END = "\n"  # of a line, a word like any other; in a sentence the last word, and what it begins from
@@ -43,7 +43,7 @@ def load_words(
         for name, part in coded._asdict().items()
         if part is not None
     }
-    width = _width(vocabulary, cut[0], cut[1] if sentences else cut[1][1:])
+    width = _width(vocabulary, cut[0], cut[1], 0 if sentences else 1)
     steps = {name: len(p.inputs) for name, p in coded._asdict().items() if p is not None}
     record = {
         **record,
@@ -76,9 +76,10 @@ def _sentences(tokens: np.ndarray) -> Stream:
     return Stream(inputs, tokens.astype(np.int32), inputs == tokens[-1])
 
 
-def _width(vocabulary: Vocabulary, train: list[str], targets: list[str]) -> Width:
-    """The characters, bytes and spelling of a validation target, on average."""
-    known, joined = frozenset(vocabulary.symbols), "".join(targets)
+def _width(vocabulary: Vocabulary, train: list[str], valid: list[str], first: int) -> Width:
+    """The characters, bytes and spelling of a validation target, on average, from the first on."""
+    known, targets = frozenset(vocabulary.symbols), valid[first:]
+    joined = "".join(written(valid, vocabulary.kind)[first:])
     rare = [word for word in train if word not in known]
     nats = spelling_nats([word for word in targets if word not in known], rare)
     sizes = (len(joined), len(joined.encode("utf-8", "surrogatepass")), nats)
