@@ -61,8 +61,9 @@ def peer(config: Config, recipe: "Recipe", corpus: "Corpus") -> dict[str, Any]:
     """The same recipe trained in PyTorch; BadInput where it is another, or PyTorch is missing."""
     from rnn_jax.data.extras import extra
 
-    published = config.optimizer == "sgd" and config.cell == "lstm" and config.loss == "full"
-    if not published or config.sentences or config.tied or config.locked or config.weight_drop or config.average:
+    published = (config.optimizer, config.cell, config.loss) == ("sgd", "lstm", "full")
+    other = config.tied or config.locked or config.weight_drop or config.average
+    if not published or other or config.sentences:
         raise BadInput("--framework torch has Zaremba's recipe alone: give --preset zaremba-small")
     if config.patience:
         raise BadInput("--patience goes with --framework jax; --framework torch keeps no run")

@@ -327,6 +327,10 @@ def test_a_preset_is_what_was_published_and_flags_change_it():
             ["--preset", "zaremba-small", "--framework", "torch", "--patience", "2"],
             "--patience goes with",
         ),
+        (
+            ["--framework", "torch", "--preset", "zaremba-small", "--loss", "nce"],
+            "zaremba-small",
+        ),
         (["--optimizer", "sgd"], "--weight-decay 0"),
         (["--loss", "full", "--samples", "3"], "--samples 0"),
         (["--epochs", "2"], "--steps 60 does nothing beside --epochs 2"),

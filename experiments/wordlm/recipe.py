@@ -28,8 +28,9 @@ def network(config: WordSettings, corpus: "Corpus") -> "WordNetwork":
     from rnn_jax import models
 
     counts = np.bincount(corpus.train.targets, minlength=config.vocabulary)
-    arguments = model_spec(config)["arguments"]
-    return models.word_network(**arguments, samples=config.samples, counts=counts)
+    V, arguments = config.vocabulary, model_spec(config)["arguments"]
+    samples = config.samples or max(1, min(V // 4, 1250), V // 20)
+    return models.word_network(**arguments, samples=samples, counts=counts)
 
 
 def recipe(config: WordSettings, corpus: "Corpus") -> "Recipe":

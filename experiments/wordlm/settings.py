@@ -25,11 +25,11 @@ class WordSettings(language.WritingSettings, cli.LanguageSettings):
 
     steps: int = 2000
     """updates in total with --epochs 0; a resumed run goes on up to here"""
-    lr: float = 3e-3
+    lr: float = 7e-3
     """learning rate"""
-    layers: int = 2
+    layers: int = 1
     """recurrent layers, one on another"""
-    hidden: int = 200
+    hidden: int = 208
     """width H of each layer"""
     bptt: int = 35
     """steps T of a chunk, where the gradient is cut (also --seq-len)"""
@@ -69,10 +69,11 @@ class WordSettings(language.WritingSettings, cli.LanguageSettings):
     """share of the entries of each W_hh that are dropped, anew at each update"""
     tied: bool = True
     """the output's table of words is the embedding"""
-    loss: Loss = "full"
+    loss: Loss = "sampled"
     """what trains the output; its perplexity is exact whatever it is"""
     samples: int = 0
-    """words that stand for all in sampled losses; 0 is a twentieth of V"""
+    """words that stand for all in sampled losses; 0 is 1,250 of them, at most a quarter of V and
+    at least a twentieth"""
     sparse: bool = False
     """touch only the rows of the tables that a step needs (--average 0, --devices 1)"""
     optimizer: Literal["adam", "sgd", "adagrad"] = "adam"
