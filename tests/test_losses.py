@@ -148,9 +148,22 @@ def test_noise_contrast_is_the_sum_of_its_binary_questions(hidden, targets, key)
     y = np.asarray(hidden @ w["W_vh"].T + w["b_y"][None])
     for n, t in enumerate(np.asarray(targets)):
         expected = np.log1p(np.exp(-(y[n, t] - np.log(pi[t]))))
-        for j in set(sample.tolist()) - {t}:
+        for j in sample.tolist():
             expected += np.log1p(np.exp(y[n, j] - np.log(pi[j])))
         assert output.loss(w, hidden, targets, key)[n] == pytest.approx(expected, rel=1e-6)
+
+
+def test_noise_contrast_is_least_where_the_scores_are_log_probabilities():
+    """All words are noise, and a third of the text is one word, so that it matters."""
+    output, w = made("nce", samples=V)
+    p = jnp.asarray([1 / 3] + [2 / 3 / (V - 1)] * (V - 1))
+    w = w | {"b_y": jnp.log(p)}
+
+    def expected(b_y):
+        every = output.loss(w | {"b_y": b_y}, jnp.zeros((V, E)), jnp.arange(V), jax.random.key(0))
+        return (p * every).sum()
+
+    np.testing.assert_allclose(jax.grad(expected)(w["b_y"]), 0, atol=1e-9)
 
 
 @pytest.mark.parametrize("weights", [sampling.log_uniform(V), sampling.by_frequency(COUNTS, 1.0)])

@@ -29,16 +29,17 @@ def sampled_softmax(
         every = jnp.concatenate([target[:, None], others - against(at_others, others)], axis=1)
         return jax.nn.logsumexp(every, axis=1) - target
 
-    return _by_sample(vocabulary, size, systematic(weights, samples), scale, combined)
+    return _by_sample(vocabulary, size, systematic(weights, samples), scale, combined, once=True)
 
 
 def noise_contrastive(
     vocabulary: int, size: int, weights: np.ndarray, samples: int, scale: float = 0.05
 ) -> Output:
-    """``-log σ(y_t - log π_t) - Σ_{j in S, j ≠ t} log σ(log π_j - y_j)``: is it text or noise?
+    """``-log σ(y_t - log π_t) - Σ_{j in S} log σ(log π_j - y_j)``: is it text or noise?
 
     Its least is where ``y = log p``, normalised by itself (Gutmann and Hyvärinen 2010; Mnih and Teh
-    2012, who share the noise among the words of a batch as here), so b_y starts at ``-log V``.
+    2012, who share the noise among the words of a batch as here), so b_y starts at ``-log V``. The
+    target is noise too where it is drawn: left out there, its y would come to ``log(p / (1 - p))``.
     weights, samples: as in `sampled_softmax`; w as of `output.full`.
     """
 
@@ -46,7 +47,8 @@ def noise_contrastive(
         noise = jax.nn.softplus(others - against(at_others, others)).sum(-1)
         return jax.nn.softplus(at_target - target) + noise
 
-    output = _by_sample(vocabulary, size, systematic(weights, samples), scale, combined)
+    sampler = systematic(weights, samples)
+    output = _by_sample(vocabulary, size, sampler, scale, combined, once=False)
 
     def init(key: Array) -> Any:
         w = output.init(key)
@@ -56,18 +58,26 @@ def noise_contrastive(
 
 
 def _by_sample(
-    vocabulary: int, size: int, sampler: Sampler, scale: float, combined: Callable[..., Array]
+    vocabulary: int,
+    size: int,
+    sampler: Sampler,
+    scale: float,
+    combined: Callable[..., Array],
+    *,
+    once: bool,
 ) -> Output:
     """A loss of the target's score [N] and those of the sample [N, S], and the log π of both.
 
-    A target that is in the sample too is scored -inf there: it is counted once.
+    once: a target that is in the sample too is scored -inf there, so that it is counted once.
     """
     log_inclusion = jnp.asarray(np.log(sampler.inclusion))
 
     def loss(w: Any, h: Array, targets: Array, key: Array) -> Array:
         sample = sampler.draw(key)
-        hit = jnp.expand_dims(sample, 0) == jnp.expand_dims(targets, 1)
-        others = jnp.where(hit, -jnp.inf, shared_scores(w, h, sample))
+        others = shared_scores(w, h, sample)
+        if once:
+            hit = jnp.expand_dims(sample, 0) == jnp.expand_dims(targets, 1)
+            others = jnp.where(hit, -jnp.inf, others)
         at = log_inclusion[targets], log_inclusion[sample]
         return combined(scores(w, h, targets), others, *at)
 
