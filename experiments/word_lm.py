@@ -1,6 +1,6 @@
 """A word-level language model: published recipes, one of our own, sentences, large vocabularies.
 
-    python -m experiments.word_lm --corpus book.txt      6 minutes for 150,000 words
+    python -m experiments.word_lm --corpus book.txt      3 minutes for 150,000 words
     python -m experiments.word_lm --corpus book.txt --preset zaremba-small
     python -m experiments.word_lm --corpus ptb.train.txt --valid-file ptb.valid.txt \\
         --test-file ptb.test.txt --alphabet spaces --preset zaremba-medium
@@ -51,7 +51,8 @@ CARRY = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(WordSettings):
-    """Defaults: variational dropout, tied weights, weight drop, averaged weights, AdamW."""
+    """Defaults: variational dropout, tied weights, weight drop, averaged weights, AdamW, and a
+    sample of the words to learn by."""
 
     framework: Literal["jax", "torch"] = "jax"
     """torch trains the same recipe in PyTorch instead, and keeps no run"""
