@@ -14,7 +14,6 @@ import contextlib
 import dataclasses
 import importlib
 import json
-import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -53,9 +52,9 @@ def replay(options: Options) -> bool:
     module, config = experiment(told, trust=options.trust)
     with tempfile.TemporaryDirectory(prefix="replay-") as place:
         again = Path(place, "run")
-        prepare(folder, again, options.from_step)
+        prepare(folder, told, again, options.from_step)
         # How far it went is known, however it was that it ended there.
-        until = {"steps": last, "patience": 0}
+        until = {"steps": last, "patience": 0, "checkpoints": ""}
         with contextlib.redirect_stdout(sys.stderr):
             module.run(dataclasses.replace(config, out=str(again), **until))
         found = history.digests(again)
@@ -125,15 +124,14 @@ def foreign_code(values: Mapping[str, Any]) -> str | None:
     return None
 
 
-def prepare(run: Path, again: Path, from_step: int | None) -> None:
+def prepare(run: Path, told: dict[str, Any], again: Path, from_step: int | None) -> None:
     """A folder that the run's command would go on in: its run.json, and one checkpoint or none."""
-    from rnn_jax.run import checkpoints
+    from rnn_jax.run import checkpoints, manifest, places
 
     again.mkdir()
-    shutil.copy(run / "run.json", again)
+    manifest.write(again, {**told, "checkpoints": None})
     if from_step is not None:
-        target = checkpoints.path(again, from_step)
-        shutil.copytree(checkpoints.path(run, from_step), target)
+        checkpoints.fetch(places.of(run, told), from_step, again)
 
 
 def sentence(first: int, compared: Sequence[int], difference: Any) -> str:

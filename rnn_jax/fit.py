@@ -82,7 +82,8 @@ def fit(
     manifest["devices"] = None if invariant else devices * jax.process_count()
     board = config.tensorboard and distributed.first()
     shapes = jax.eval_shape(recipe.start)
-    run, restored = start_or_resume(folder, manifest, shapes, steps=config.steps, tensorboard=board)
+    places = {"tensorboard": board, "checkpoints": _checkpoints(folder, config)}
+    run, restored = start_or_resume(folder, manifest, shapes, steps=config.steps, **places)
     state = distributed.from_first(restored.state if restored else recipe.start())
     if restored:
         pace.began -= restored.extra.get("seconds", 0.0)
@@ -109,6 +110,15 @@ def _outcome(run: Run, pace: Pace, state: TrainState, tokens: int, early: bool) 
     seconds = time.monotonic() - pace.began
     at = best_step(run.rows)
     return Outcome(state, best(run.rows), last, seconds, speed, each, at, early)
+
+
+def _checkpoints(folder: Path, config: Intervals) -> str:
+    """Where this process saves, "" for the run's folder; a command's several runs have one each."""
+    if not (config.checkpoints and distributed.first()):
+        return ""
+    if not (config.out and folder.is_relative_to(config.out)):
+        return config.checkpoints
+    return "/".join([config.checkpoints.rstrip("/"), *folder.relative_to(config.out).parts])
 
 
 def _loop(

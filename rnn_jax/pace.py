@@ -30,6 +30,8 @@ class Intervals(Protocol):
     max_skipped: int
     patience: int
     tensorboard: bool
+    out: str
+    checkpoints: str
 
 
 class Pace:

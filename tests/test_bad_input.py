@@ -129,7 +129,9 @@ MEANING = {  # flags that can be read and still make no sense, and part of the l
         (["--processes", "2"], "--distributed"),
         (["--out", "/proc/nowhere/run"], "cannot write"),
         (["--out", "/dev/null"], "/dev/null is a file"),
-        (["--out", "gs://bucket/run"], "mount the bucket"),
+        (["--out", "gs://bucket/run"], "--checkpoints"),
+        (["--checkpoints", "s3://bucket/run"], "gs://BUCKET/PATH"),
+        (["--checkpoints", "gs://bucket/../run"], "gs://BUCKET/PATH"),
     ],
     "neural_lm": [
         (["--context", "1000000"], "--context"),

@@ -207,7 +207,7 @@ def test_what_is_no_identity_does_not_change_the_folder():
         "save_every",
         "dispatch",
         *("distributed", "coordinator", "processes", "process_id"),
-        *("patience", "max_skipped", "tensorboard"),
+        *("patience", "max_skipped", "tensorboard", "checkpoints"),
     }
     every = {field.name for field in dataclasses.fields(Config)}
     assert every - set(cli.identity(Config())) == names

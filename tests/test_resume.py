@@ -49,6 +49,7 @@ def outcome(recipe):
             patience=patience,
             **{"steps": steps, "log_every": 2, "eval_every": 3, "save_every": save_every},
             **{"devices": "1", "invariant": False, "tensorboard": False, "max_skipped": 20},
+            **{"out": "", "checkpoints": ""},
         )
         manifest = new_manifest("toy", {}, [])
         return fit.fit(folder, manifest, recipe, config, lambda s, w: (f"{s}", "x"))

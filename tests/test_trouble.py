@@ -44,6 +44,7 @@ def train(folder, recipe, steps, max_skipped=3, log_every=1):
         patience=0,
         **{"steps": steps, "log_every": log_every, "eval_every": 1000, "save_every": 1000},
         **{"devices": "1", "invariant": False, "tensorboard": False, "max_skipped": max_skipped},
+        **{"out": "", "checkpoints": ""},
     )
     return fit.fit(folder, new_manifest("toy", {}, []), recipe, config)
 

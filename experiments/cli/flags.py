@@ -90,7 +90,7 @@ def _check_local(out: str) -> None:
     if "://" in out:
         raise BadInput(
             f"--out {out}: a run is written where files grow and are locked, in a folder of this"
-            " machine; mount the bucket there, or copy the finished run"
+            " machine; name one, and the bucket as --checkpoints where there is that flag"
         )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from rnn_jax.errors import BadInput
+from rnn_jax.urls import checked
 
 _LONGEST_TITLE = 80  # characters of a default folder's name
 
@@ -56,7 +57,7 @@ class Settings(CommonSettings):
     NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset(
         ("steps", "devices", "log_every", "eval_every", "save_every")
         + ("distributed", "coordinator", "processes", "process_id")
-        + ("patience", "max_skipped", "tensorboard")
+        + ("patience", "max_skipped", "tensorboard", "checkpoints")
     )
 
     steps: int
@@ -89,11 +90,14 @@ class Settings(CommonSettings):
     """updates in a row that may be skipped because a number is not finite; 0 is no limit"""
     tensorboard: bool = False
     """write the metrics for TensorBoard too, into OUT/tensorboard (pip install tensorboard)"""
+    checkpoints: str = ""
+    """gs://BUCKET/PATH of the checkpoints; if empty OUT (pip install gcsfs google-cloud-storage)"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not re.fullmatch("all|[1-9][0-9]*", self.devices):
             raise BadInput(f"--devices {self.devices}: must be a number from 1 up, or all")
+        checked(self.checkpoints)
         for name in ("coordinator", "processes", "process_id"):
             if getattr(self, name) not in ("", None) and not self.distributed:
                 raise BadInput(f"{flag(name)} goes with --distributed; give both, or neither")

@@ -9,14 +9,15 @@ Training writes a run, everything else opens it:
     open("runs/a").params
 """
 
-from rnn_jax.run.checkpoints import Restored, steps
+from rnn_jax.run.checkpoints import Restored
 from rnn_jax.run.manifest import new_manifest
-from rnn_jax.run.opened import OpenedRun
+from rnn_jax.run.opened import OpenedRun, steps
 from rnn_jax.run.opened import open_run as open
 from rnn_jax.run.records import Sample
 from rnn_jax.run.signals import Signals
+from rnn_jax.run.starting import start_or_resume
 from rnn_jax.run.surroundings import environment
-from rnn_jax.run.writer import Run, start_or_resume
+from rnn_jax.run.writer import Run
 
 __all__ = [
     "OpenedRun",

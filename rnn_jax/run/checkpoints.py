@@ -5,11 +5,15 @@ leaves, and ``record``, JSON with dtype, shape and digest of every leaf, the met
 caller adds, and a seal over itself. Leaves are stored by path and put back onto the caller's
 tree, so the structure (optax's NamedTuples, empty states) is the caller's to the last tuple,
 nothing is tied to a device, and a part (the parameters alone) reads without the rest.
+
+They lie below a place: the run's folder, or a path in a bucket. There is no renaming in a bucket,
+so a step is written under its own name and counts from when Orbax has put a last file beside it.
 """
 
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,10 +24,12 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, LatestN
 
 from rnn_jax.digest import array_digest, from_host, host_copy, host_shape, named_leaves
-from rnn_jax.run import leaves
-from rnn_jax.run.storage import Damaged, alone, read_arrays, system_errors
+from rnn_jax.run import leaves, remote
+from rnn_jax.run.remote import Place, Remote
+from rnn_jax.run.storage import Damaged, alone, read_arrays, writing
 
-FOLDER = "checkpoints"
+FOLDER, ASIDE = "checkpoints", "damaged"
+_LAST = "commit_success.txt"  # Orbax's mark in a bucket that a step is whole
 
 
 class Restored(NamedTuple):
@@ -35,20 +41,24 @@ class Restored(NamedTuple):
     extra: dict[str, Any]
 
 
-def steps(folder: Path) -> list[int]:
+def steps(place: Place) -> list[int]:
     """The steps a run has saved, oldest first; unfinished and foreign folders do not count."""
-    found = (folder / FOLDER).iterdir() if (folder / FOLDER).is_dir() else ()
+    below = place / FOLDER
+    if isinstance(below, Remote):
+        ends = [key.removesuffix(f"/{_LAST}") for key in remote.keys(below) if key.endswith(_LAST)]
+        return sorted(int(name) for name in ends if _is_step(name))
+    found = below.iterdir() if below.is_dir() else ()
     return sorted(int(one.name) for one in found if _is_step(one.name) and one.is_dir())
 
 
 def metrics(
-    folder: Path, damaged: Callable[[int, Damaged], None] = lambda step, damage: None
+    place: Place, damaged: Callable[[int, Damaged], None] = lambda step, damage: None
 ) -> dict[int, float]:
     """{step: metric} of the saved steps, infinity for none; a record that is damaged is told of."""
     found = {}
-    for step in steps(folder):
+    for step in steps(place):
         try:
-            found[step] = leaves.rank(leaves.read(path(folder, step))["metric"])
+            found[step] = leaves.rank(leaves.read(path(place, step))["metric"])
         except Damaged as damage:
             damaged(step, damage)
     return found
@@ -59,18 +69,18 @@ def best_first(metrics: dict[int, float]) -> list[int]:
     return sorted(metrics, key=lambda step: (metrics[step], -step))
 
 
-def read(folder: Path, step: int, example: Any, *, part: bool = False) -> Restored:
+def read(place: Place, step: int, example: Any, *, part: bool = False) -> Restored:
     """One step put onto ``example``, a tree of arrays or of ``jax.ShapeDtypeStruct``.
 
     With ``part`` the example may leave leaves out: ``{"params": ...}`` reads those alone. Every
     leaf is compared with its digest. The arrays lie on the default device, uncommitted. Raises
     Damaged.
     """
-    place, wanted = path(folder, step), named_leaves(example)
-    record = leaves.read(place)
+    where, wanted = path(place, step), named_leaves(example)
+    record = leaves.read(where)
     host = {name: host_shape(leaf) for name, leaf in wanted.items()}
     leaves.check_shapes(record["leaves"], host, part=part)
-    arrays, known = read_arrays(place, host), leaves.digests(record)
+    arrays, known = read_arrays(where, host), leaves.digests(record)
     for name, array in arrays.items():
         if array_digest(name, array) != known[name]:
             raise Damaged(f"{name} differs from its digest")
@@ -94,20 +104,21 @@ class Checkpoints:
     at the next save, or in ``close``.
     """
 
-    def __init__(self, folder: Path, keep_last: int, keep_best: int) -> None:
-        self._metrics = metrics(folder)
-        (folder / FOLDER).mkdir(exist_ok=True)
-        self._manager = ocp.CheckpointManager(
-            (folder / FOLDER).resolve(),
-            options=ocp.CheckpointManagerOptions(
-                create=False,
-                cleanup_tmp_directories=True,
-                multiprocessing_options=alone(),
-                preservation_policy=AnyPreservationPolicy(
-                    [LatestN(keep_last), _Best(keep_best, self._metrics)]
+    def __init__(self, place: Place, keep_last: int, keep_best: int) -> None:
+        self._place, self._metrics = place, metrics(place)
+        if isinstance(place, Path):
+            (place / FOLDER).mkdir(exist_ok=True)
+        policy = AnyPreservationPolicy([LatestN(keep_last), _Best(keep_best, self._metrics)])
+        with writing(place):
+            self._manager = ocp.CheckpointManager(
+                str(_absolute(place / FOLDER)),
+                options=ocp.CheckpointManagerOptions(
+                    create=False,
+                    cleanup_tmp_directories=True,
+                    multiprocessing_options=alone(),
+                    preservation_policy=policy,
                 ),
-            ),
-        )
+            )
 
     def prepare(
         self, step: int, state: Any, metric: float | None, extra: dict[str, Any]
@@ -130,12 +141,12 @@ class Checkpoints:
         items = ocp.args.Composite(
             arrays=ocp.args.PyTreeSave(stored), record=ocp.args.JsonSave(saving.record)
         )
-        with system_errors():
+        with writing(self._place):
             self._manager.save(saving.step, args=items, force=True)
 
     def close(self) -> None:
-        """Waits until all is on the disk. OSError if it would not go there."""
-        with system_errors():
+        """Waits until all is where it belongs. OSError, or BadInput of a bucket, if it is not."""
+        with writing(self._place):
             try:
                 self._manager.wait_until_finished()
             finally:
@@ -158,9 +169,37 @@ class _Best:
         return [step in best and there[step] < math.inf for step in there]
 
 
-def path(folder: Path, step: int) -> Path:
+def set_aside(place: Place, step: int) -> Place:
+    """Moves a step to where none is looked for; where that is."""
+    target = place / ASIDE / str(step)
+    if isinstance(place, Remote):
+        while remote.keys(target):
+            target = Remote(f"{target}x")
+        remote.move(place / FOLDER / str(step), target)
+        return target
+    target.parent.mkdir(exist_ok=True)
+    while target.exists():  # the same step was damaged before
+        target = target.with_name(target.name + "x")
+    (place / FOLDER / str(step)).rename(target)
+    return target
+
+
+def fetch(place: Place, step: int, folder: Path) -> None:
+    """Copies a step into the folder of another run."""
+    source, target = path(place, step), folder / FOLDER / str(step)
+    if isinstance(source, Remote):
+        remote.fetch(source, target)
+    else:
+        shutil.copytree(source, target)
+
+
+def path(place: Place, step: int) -> Place:
     """Where a step of a run lies."""
-    return (folder / FOLDER / str(step)).resolve()
+    return _absolute(place / FOLDER / str(step))
+
+
+def _absolute(place: Place) -> Place:
+    return place.resolve() if isinstance(place, Path) else place
 
 
 def _is_step(name: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rnn_jax.run import checkpoints, leaves
+from rnn_jax.run import checkpoints, leaves, places
 from rnn_jax.run.records import read_rows
 from rnn_jax.run.storage import Damaged
 
@@ -30,10 +30,11 @@ def digests(folder: Path) -> Digests:
     for row in read_rows(folder / "digests.jsonl"):
         if isinstance(row.get("leaves"), dict):
             found[row["step"]] = row["leaves"]
-    for step in checkpoints.steps(folder):
+    place = places.find(folder)
+    for step in checkpoints.steps(place):
         if step not in found:
             try:
-                found[step] = leaves.digests(leaves.read(checkpoints.path(folder, step)))
+                found[step] = leaves.digests(leaves.read(checkpoints.path(place, step)))
             except Damaged:
                 continue
     return found

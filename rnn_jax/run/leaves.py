@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,6 +13,7 @@ import xxhash
 
 from rnn_jax.digest import array_digest
 from rnn_jax.errors import BadInput
+from rnn_jax.run.remote import Place
 from rnn_jax.run.storage import Damaged, read_json
 
 FORMAT = 1  # of a record; one without it is of format 1 as well
@@ -48,7 +48,7 @@ def digests(record: Mapping[str, Any]) -> dict[str, str]:
     return {name: leaf["digest"] for name, leaf in record["leaves"].items()}
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: Place) -> dict[str, Any]:
     """The record of the step at `path`. Damaged where it is; BadInput for a newer format."""
     record = read_json(path, "record")
     if not isinstance(record, dict) or record.get("seal") != seal(record):

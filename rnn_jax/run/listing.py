@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from rnn_jax.errors import BadInput
 from rnn_jax.evaluate import best, best_step, stale
-from rnn_jax.run import checkpoints, locks, manifest
+from rnn_jax.run import checkpoints, locks, manifest, places, remote
 from rnn_jax.run.records import read_rows
 
 
@@ -18,7 +18,8 @@ class Listed(NamedTuple):
 
     state: "running" (a process writes it), "finished" (it has saved its last step, or where its
     patience ended it), "stopped", "new" (it has saved nothing yet) or "damaged", which `why`
-    explains. step: the last it has logged while it runs, else the last it has saved; steps: to
+    explains; it also says that a bucket was not reached, and then the state is what the folder
+    knows of it. step: the last it has logged while it runs, else the last it has saved; steps: to
     which it was told to go. best: the lowest error, or validation loss [nats] where the task has no
     error, seen at step `at`; written: when its rows last grew [seconds since 1970]. None where
     there is none.
@@ -41,7 +42,8 @@ def listing(root: Path) -> list[Listed]:
         raise BadInput(
             f"{root} {'is a file' if root.exists() else 'does not exist'}; name a folder"
         )
-    return [_listed(folder) for folder in _folders(root)]
+    closed: dict[str, str] = {}
+    return [_listed(folder, closed) for folder in _folders(root)]
 
 
 def _folders(root: Path) -> Iterator[Path]:
@@ -53,13 +55,13 @@ def _folders(root: Path) -> Iterator[Path]:
         inner.sort()
 
 
-def _listed(folder: Path) -> Listed:
+def _listed(folder: Path, closed: dict[str, str]) -> Listed:
     try:
         told = manifest.read(folder)
     except BadInput as problem:
         return Listed(folder, "", "damaged", why=str(problem))
     rows = read_rows(folder / "metrics.jsonl")
-    running, saved = locks.is_held(folder), checkpoints.steps(folder)
+    running, (saved, why) = locks.is_held(folder), _saved(folder, told, closed)
     step = max((rows[-1]["step"] if running and rows else 0, *saved[-1:]), default=None)
     at = best_step(rows)
     steps = told["config"].get("steps")
@@ -76,7 +78,26 @@ def _listed(folder: Path) -> Listed:
         None if at is None else best(rows),
         at,
         _written(folder / "metrics.jsonl"),
+        why,
     )
+
+
+def _saved(
+    folder: Path, told: Mapping[str, Any], closed: dict[str, str]
+) -> tuple[list[int], str | None]:
+    """The steps that a run has, and None; those that it has ever saved, and why no more is known.
+
+    closed: {bucket: why} of those that do not answer, which are asked once.
+    """
+    bucket = told["checkpoints"]["url"].split("/")[2] if told.get("checkpoints") else ""
+    if bucket not in closed:
+        try:
+            return checkpoints.steps(places.of(folder, told)), None
+        except remote.Unreached as problem:
+            closed[bucket] = str(problem)
+        except BadInput as problem:
+            return [], str(problem)
+    return [row["step"] for row in read_rows(folder / "digests.jsonl")], closed[bucket]
 
 
 def _ended(told: Mapping[str, Any], rows: list[Mapping[str, Any]], step: int) -> bool:

@@ -81,8 +81,13 @@ def read(folder: Path) -> dict[str, Any]:
 
 def write(folder: Path, manifest: dict[str, Any]) -> None:
     """Writes run.json in one move."""
+    write_atomically(folder / NAME, encoded(manifest))
+
+
+def encoded(manifest: dict[str, Any]) -> bytes:
+    """run.json's bytes."""
     text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
-    write_atomically(folder / NAME, text.encode("utf-8", "surrogatepass"))
+    return text.encode("utf-8", "surrogatepass")
 
 
 def check_same(folder: Path, found: dict[str, Any], asked: dict[str, Any]) -> None:

@@ -11,8 +11,9 @@ import jax
 
 from rnn_jax.errors import BadInput
 from rnn_jax.plain import shown
-from rnn_jax.run import checkpoints, manifest, strangers
+from rnn_jax.run import checkpoints, manifest, places, strangers
 from rnn_jax.run.records import Sample, read_rows, read_samples
+from rnn_jax.run.remote import Place
 from rnn_jax.run.storage import Damaged, reason
 
 
@@ -46,7 +47,8 @@ def open_run(folder: str | Path, step: str | int = "best", *, trust: bool = Fals
     told = manifest.read(folder)
     if told["model"] is None:
         raise BadInput(f"{folder} is a run without a model to open; read its metrics.jsonl")
-    candidates = _candidates(folder, step)
+    place = _place(folder, told)
+    candidates = _candidates(folder, place, step)
     strangers.check_model(folder, told)
     try:
         model = from_spec(told["model"], trust=trust)
@@ -56,7 +58,7 @@ def open_run(folder: str | Path, step: str | int = "best", *, trust: bool = Fals
     except Exception as error:  # arguments that nobody has written raise anything
         raise BadInput(f"{folder}: its model cannot be built ({reason(error)})") from error
     name = told.get("weights") or "params"
-    restored = _first_sound(folder, candidates, {name: shapes})
+    restored = _first_sound(folder, place, candidates, {name: shapes})
     vocabulary = told["vocabulary"]
     return OpenedRun(
         folder=folder,
@@ -72,13 +74,25 @@ def open_run(folder: str | Path, step: str | int = "best", *, trust: bool = Fals
     )
 
 
-def _candidates(folder: Path, step: str | int) -> list[int]:
+def steps(folder: Path) -> list[int]:
+    """The steps that a run has saved, oldest first; none where there is no run."""
+    return checkpoints.steps(places.find(folder))
+
+
+def _place(folder: Path, told: dict[str, Any]) -> Place:
+    place = places.of(folder, told)
+    if place != folder:
+        print(shown(f"note: the checkpoints of {folder} are read from {place}"), file=sys.stderr)
+    return place
+
+
+def _candidates(folder: Path, place: Place, step: str | int) -> list[int]:
     """The steps to try, in order."""
-    saved = checkpoints.steps(folder)
+    saved = checkpoints.steps(place)
     if not saved:
         raise BadInput(f"{folder} has no checkpoint yet; train it further")
     if step == "best":
-        return checkpoints.best_first(checkpoints.metrics(folder, partial(_warn, folder)))
+        return checkpoints.best_first(checkpoints.metrics(place, partial(_warn, folder)))
     if step == "latest":
         return saved[::-1]
     if step not in saved:
@@ -86,13 +100,15 @@ def _candidates(folder: Path, step: str | int) -> list[int]:
     return [step]
 
 
-def _first_sound(folder: Path, candidates: list[int], example: Any) -> checkpoints.Restored:
+def _first_sound(
+    folder: Path, place: Place, candidates: list[int], example: Any
+) -> checkpoints.Restored:
     for step in candidates:
         try:
-            return checkpoints.read(folder, step, example, part=True)
+            return checkpoints.read(place, step, example, part=True)
         except Damaged as damage:
             _warn(folder, step, damage)
-    told = ", ".join(map(str, checkpoints.steps(folder)))
+    told = ", ".join(map(str, checkpoints.steps(place)))
     raise BadInput(f"no sound checkpoint in {folder} (it has step {told}); train it anew")
 
 

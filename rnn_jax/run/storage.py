@@ -18,6 +18,10 @@ import numpy as np
 import orbax.checkpoint as ocp
 import tensorstore
 
+from rnn_jax.errors import BadInput
+from rnn_jax.run import remote
+from rnn_jax.run.remote import Place, Remote
+
 # Orbax logs, with a traceback, what it raises as well; here each failure becomes one line.
 logging.getLogger("absl").addFilter(lambda record: "orbax" not in Path(record.pathname).parts)
 
@@ -36,18 +40,29 @@ def alone() -> ocp.options.MultiprocessingOptions:
     )
 
 
-def read_json(path: Path, item: str) -> Any:
+def read_json(path: Place, item: str) -> Any:
     """A JSON item of the step at `path`; Damaged where it cannot be read."""
-    file = path / item / "metadata"
-    if not file.is_file():
+    with _reading(path, item):
+        data = _bytes(path / item)
+    if data is None:
         raise Damaged(f"{item} is missing")
+    with _reading(path, item):
+        return json.loads(data)
+
+
+def _bytes(item: Place) -> bytes | None:
+    """The file of an item; None where there is none. TooLong."""
+    if isinstance(item, Remote):
+        return remote.read(item, "metadata", _LARGEST).data
+    file = item / "metadata"
+    if not file.is_file():
+        return None
     if file.stat().st_size > _LARGEST:
-        raise Damaged(f"{item} has more than {_LARGEST} bytes")
-    with _reading(item):
-        return json.loads(file.read_bytes())
+        raise remote.TooLong(f"it has more than {_LARGEST} bytes")
+    return file.read_bytes()
 
 
-def read_arrays(path: Path, host: dict[str, jax.ShapeDtypeStruct]) -> dict[str, np.ndarray]:
+def read_arrays(path: Place, host: dict[str, jax.ShapeDtypeStruct]) -> dict[str, np.ndarray]:
     """The arrays of the item ``arrays`` that `host` names, of its shapes and dtypes.
 
     Nothing is allocated before it is known that they fit into this machine's memory and that the
@@ -58,7 +73,7 @@ def read_arrays(path: Path, host: dict[str, jax.ShapeDtypeStruct]) -> dict[str, 
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if asked > memory:
         raise Damaged(f"arrays of {asked:,} bytes do not fit into {memory:,} bytes of memory")
-    if not (path / "arrays").is_dir():
+    if isinstance(path, Path) and not (path / "arrays").is_dir():
         raise Damaged("arrays is missing")
     return {
         # Arrays without elements are not stored.
@@ -67,34 +82,46 @@ def read_arrays(path: Path, host: dict[str, jax.ShapeDtypeStruct]) -> dict[str, 
     }
 
 
-def _read(path: Path, name: str, leaf: jax.ShapeDtypeStruct) -> np.ndarray:
-    base = {"driver": "file", "path": f"{path / 'arrays'}/"}
+def _read(path: Place, name: str, leaf: jax.ShapeDtypeStruct) -> np.ndarray:
+    arrays = path / "arrays"
+    local = {"driver": "file", "path": f"{arrays}/"}
+    base = remote.spec(arrays) if isinstance(arrays, Remote) else local
     place = {"driver": "ocdbt", "base": base, "path": f"{name}/"}
-    with _reading(name):
+    with _reading(path, name):
         stored = tensorstore.open({"driver": "zarr", "kvstore": place}, open=True, read=True)
         stored = stored.result()
         chunk = stored.chunk_layout.read_chunk.shape or ()  # None of a scalar
     # A reader allocates whole chunks.
     if stored.shape != leaf.shape or any(map(operator.gt, chunk, leaf.shape)):
         raise Damaged(f"{name} has another shape in its file than in the record")
-    with _reading(name):
+    with _reading(path, name):
         return np.asarray(stored.read().result())
 
 
 @contextlib.contextmanager
-def _reading(name: str) -> Iterator[None]:
-    """Whatever a reader trips over becomes Damaged: bad bytes raise anything."""
+def _reading(path: Place, name: str) -> Iterator[None]:
+    """Whatever a reader trips over becomes Damaged: bad bytes raise anything.
+
+    But for a bucket that does not answer, which is BadInput: what lies there may be sound.
+    """
     try:
-        yield
+        with remote.one_line(path):
+            yield
+    except BadInput:
+        raise
     except Exception as error:
         raise Damaged(f"{name} cannot be read ({reason(error)})") from error
 
 
 @contextlib.contextmanager
-def system_errors() -> Iterator[None]:
-    """TensorStore tells the system's errors in a text; raises them as OSError again."""
+def writing(place: Place) -> Iterator[None]:
+    """What goes wrong in a bucket becomes BadInput, in one line.
+
+    Of a disk TensorStore tells the system's errors in a text; raises them as OSError again.
+    """
     try:
-        yield
+        with remote.one_line(place, all_errors=True):
+            yield
     except Exception as error:
         if found := re.search(r"os_error_code='(\d+)'", str(error)):
             raise OSError(int(found[1]), os.strerror(int(found[1]))) from error

@@ -3,6 +3,11 @@
 Nothing that a run's folder holds is executed: JSON, lines of text and arrays are all it has, read
 without pickle, and a module is imported only where the user says ``--trust``. What is left is files
 that lead elsewhere, and numbers and types that nobody has written; both are refused here.
+
+Where run.json names a bucket's path for the checkpoints (`places.py`), opening the run reads there,
+in the name of who opens it, and says so: only gs://, only where owner.json has the run's id, and as
+little as a folder's files is any of it trusted. Nothing is written there unless the user's own
+command names the path too.
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from rnn_jax.errors import BadInput
+from rnn_jax.urls import is_url
 
 _LARGEST = 2**31  # of a number that a model is built from
 _LAYERS = 1000  # each is built one by one
@@ -101,6 +107,10 @@ def _is_vocabulary(value: Any) -> bool:
     return unknown is None or (type(unknown) is int and 0 <= unknown < len(symbols))
 
 
+def _is_place(value: Any) -> bool:
+    return _mapping(value) and is_url(value.get("url")) and _text(value.get("run"))
+
+
 def _is_git(value: Any) -> bool:
     return _mapping(value) and _text(value.get("revision")) and isinstance(value.get("dirty"), bool)
 
@@ -112,6 +122,7 @@ def _or_none(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
 _FITS: Mapping[str, Callable[[Any], bool]] = {
     "experiment": _text,
     "config": _mapping,
+    "checkpoints": _or_none(_is_place),
     "identity": _texts,
     "data": _mapping,
     "model": _or_none(_is_spec),
