@@ -74,7 +74,7 @@ class Config(cli.TextSettings, cli.Settings):
     """the steps k2 that a gradient goes back through; each divides k1 or is a multiple of it"""
     common: bool = False
     """also k1 = k2 at each of the lengths, with the same tokens"""
-    estimators: tuple[Literal["full", "rtrl", "uoro", "artbp"], ...] = ()
+    estimators: tuple[Literal["full", "rtrl", "uoro", "artbp", "snap1", "rflo"], ...] = ()
     """other roads to the gradient, each a row"""
     edge: Literal["carry", "zero", "burn-in"] = "carry"
     """what crosses a cut: the state, nothing, or a state made anew from --burn steps"""
@@ -119,7 +119,7 @@ def check(config: Config) -> None:
     from rnn_jax import cells
 
     for rate in config.rates:
-        if not rate > 0:
+        if not 0 < rate < float("inf"):
             raise BadInput(f"--rates {rate}: must be above 0; they are multiples of --lr")
     if config.forget_bias and config.cell != "lstm":
         raise BadInput(f"--forget-bias goes with --cell lstm, not {config.cell}")
@@ -188,7 +188,7 @@ def run(config: Config) -> dict[str, Any]:
     told = {
         **{"config": dataclasses.asdict(config), "data": problem.data},
         **{"measure": problem.measure, "chance": problem.chance, "saturates": saturates},
-        **{"rows": rows, "full": {when: each["full"] for when, each in biases.items()}},
+        **{"rows": rows, "full": {when: each[cutting.WHOLE] for when, each in biases.items()}},
     }
     network = "" if config.task == "balance" else f"{config.cell}, {config.hidden} units, "
     title = f"{config.task}, {network}{config.seeds} seed{'s' * (config.seeds > 1)}"

@@ -4,13 +4,14 @@ Every cell of the grid is a run of its own below ``--out``: the same command goe
 stopped, trains nothing again that is finished, and may be given a larger grid.
 """
 
-from experiments.cutting.measure import biases, costs, needed, seen
+from experiments.cutting.measure import WHOLE, biases, costs, needed, seen
 from experiments.cutting.picture import picture
 from experiments.cutting.problems import Problem, problem
 from experiments.cutting.report import Runs, best_rate, record, saturates, table
 from experiments.cutting.sweep import Entry, Trained, entries, rates, road, start, train
 
 __all__ = [
+    "WHOLE",
     "Entry",
     "Problem",
     "Runs",

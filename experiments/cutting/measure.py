@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # JAX is imported inside the functions, so that --help answer
     from rnn_jax.truncation import Truncation
 
 _TURNS = 7
+WHOLE = "whole"  # names the gradient that all are compared with; no row is called so
 
 
 def costs(config: "Config", problem: Problem, rows: list[Entry]) -> dict[str, dict[str, float]]:
@@ -77,14 +78,14 @@ def gradients(
 ) -> dict[str, dict[str, Any]]:
     """{when: {entry: gradients [N, ...]}} at each of `weights`, on the same batches.
 
-    The full gradient, of `whole`, is an entry itself, "full". crossed: of `dependence`'s loss.
+    That of `whole` is there too, as WHOLE. crossed: of `dependence`'s loss.
     """
     import jax
 
     from rnn_jax import estimators, truncation
     from rnn_jax.estimators import dependence
 
-    full = Entry("full", "truncated", whole(config, problem.stream), config.k1, 0)
+    full = Entry(WHOLE, "truncated", whole(config, problem.stream), config.k1, 0)
     skip = 1 + full.cut.before // config.k1  # until all that is read is within the data
     found: dict[str, dict[str, Any]] = {when: {} for when in weights}
     task = problem.task(config.seed)
@@ -125,7 +126,7 @@ def seen(
             for name, bars in each.items()
         }
         for name, one in felt.items():
-            share, error = dependence.share(felt["full"], one)
+            share, error = dependence.share(felt[WHOLE], one)
             told[when][name] = {"share": share, "error": error}
     return told
 
@@ -133,12 +134,12 @@ def seen(
 def biases(
     config: "Config", problem: Problem, rows: list[Entry], weights: dict[str, Any]
 ) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
-    """{when: {entry: {block: Agreement}}}; that of "full" says how much it varies over batches."""
+    """{when: {entry: {block: Agreement}}}; WHOLE's own says how much it varies over batches."""
     from rnn_jax import estimators
 
     found = gradients(config, problem, rows, weights)
     return {
-        when: {name: _told(estimators.agreement(each["full"], one)) for name, one in each.items()}
+        when: {name: _told(estimators.agreement(each[WHOLE], one)) for name, one in each.items()}
         for when, each in found.items()
     }
 

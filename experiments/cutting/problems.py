@@ -72,8 +72,10 @@ def _recall(config: "Config") -> Problem:
         return tasks.Batch(tokens, answers, asked.astype(np.float32), fresh=fresh)
 
     def task(seed: int) -> tasks.Task:
-        # The first chunks ask for less than those after them.
-        valid = [chunk(seed, p, _VALID_LANES, True) for p in range(_VALID_CHUNKS)]
+        # The first chunks ask for less than those after them, those of the first lag for nothing.
+        steps = config.lag + _VALID_CHUNKS * config.every
+        count = max(_VALID_CHUNKS, -(-steps // config.k1))
+        valid = [chunk(seed, p, _VALID_LANES, True) for p in range(count)]
         return tasks.Task(
             lambda position: chunk(seed, position, config.lanes),
             *(lambda: valid, losses.cross_entropy, config.lanes, 2**31, config.lanes * config.k1),
@@ -187,6 +189,9 @@ def _text(config: "Config") -> Problem:
     if config.lanes * config.k1 > (there := len(corpus.train.inputs)):
         told = f"--lanes {config.lanes} --k1 {config.k1}: the training part has {there} steps"
         raise BadInput(f"{told}; use --k1 {max(1, there // config.lanes)}, or a longer text")
+    if config.lanes * (longest := max(config.lengths, default=0)) > there:
+        told = f"--lengths {longest} --lanes {config.lanes}: the training part has {there} steps"
+        raise BadInput(f"{told}, {there // config.lanes} a lane; give none that is longer")
     train = tasks.next_token(corpus, config.lanes, config.k1)
     build, spec = _named(config, "language_model", vocabulary=len(corpus.vocabulary))
     chance = scores.language(0.0, corpus)["baseline"]

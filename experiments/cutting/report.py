@@ -26,9 +26,9 @@ def best_rate(runs: Runs) -> float:
     return min(runs, key=lambda rate: statistics.fmean(one.final for one in runs[rate]))
 
 
-def at_time(one: Trained, ms: float, seconds: float) -> float:
-    """The score of a run's last evaluation within so many seconds of updates at `ms` each."""
-    within = [score for step, score in one.curve() if step * ms <= 1e3 * seconds]
+def at_time(one: Trained, ms: float, budget: float) -> float:
+    """The score of a run's last evaluation within `budget` ms of updates at `ms` each."""
+    within = [score for step, score in one.curve() if step * ms <= budget]
     return within[-1] if within and within[-1] is not None else math.inf
 
 
@@ -58,7 +58,7 @@ def record(
     of every rate; at_equal_time: mean score within the time in which the quickest entry of the grid
     is done.
     """
-    budget = min(entry.steps * costs[entry.name]["ms"] for entry in entries) / 1e3
+    budget = min(entry.steps * costs[entry.name]["ms"] for entry in entries)
     rows = []
     for entry in entries:
         runs = trained[entry.name]
@@ -77,7 +77,7 @@ def record(
                 **{"gradient": entry.road, "lr": rate, "mean": mean, "half_width": half},
                 "finals": [one.final for one in best],
                 "other_rates": {f"{r:g}": [one.final for one in each] for r, each in runs.items()},
-                **{"ms": cost["ms"], "mib": cost["mib"], "seconds_of_equal_time": budget},
+                **{"ms": cost["ms"], "mib": cost["mib"], "seconds_of_equal_time": budget / 1e3},
                 **{"at_equal_time": statistics.fmean(within), "gradient_error": agreed},
                 "dependence": share,
                 "curves": [one.curve() for one in best],

@@ -8,7 +8,6 @@ and in what it costs (`needed_bytes`, `agreement`).
 """
 
 import dataclasses
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,14 +15,15 @@ import jax
 
 from rnn_jax.errors import BadInput
 from rnn_jax.estimators.agreement import agreement, gradients
-from rnn_jax.estimators.influence import split
+from rnn_jax.estimators.local import rflo, snap1
 from rnn_jax.estimators.rtrl import rtrl
 from rnn_jax.estimators.uoro import uoro
 from rnn_jax.models import Model
 from rnn_jax.objective import summed_loss
 from rnn_jax.truncation import Truncation, objective
 
-NAMES = ("full", "truncated", "rtrl", "uoro", "artbp")
+FORWARD = {"rtrl": rtrl, "uoro": uoro, "snap1": snap1, "rflo": rflo}  # in time, with an influence
+NAMES = ("full", "truncated", *FORWARD, "artbp")
 
 
 class Estimator(NamedTuple):
@@ -40,10 +40,8 @@ def choose(name: str, build: Callable[[bool | None], Model], cut: Truncation) ->
     build: ``fast -> model``, as `unroll` has it; cut: k1, and for "truncated" and "artbp" the rest.
     "full" is BPTT through all of a batch, "artbp" the random cuts of `truncation` with weights.
     """
-    if name in ("rtrl", "uoro"):
-        return Estimator(
-            *(rtrl if name == "rtrl" else uoro)(build(False)), Truncation(cut.k1, cut.k1)
-        )
+    if name in FORWARD:
+        return Estimator(*FORWARD[name](build(False)), Truncation(cut.k1, cut.k1))
     if name == "full":
         return Estimator(build(None), summed_loss, Truncation(cut.k1, cut.k1))
     if name == "artbp":
@@ -54,17 +52,16 @@ def choose(name: str, build: Callable[[bool | None], Model], cut: Truncation) ->
 
 
 def needed_bytes(name: str, model: Model, lanes: int) -> int:
-    """What the influence of RTRL or UORO takes: of RTRL thrice, as it was, is, and its new part.
+    """What the influence takes: but of UORO thrice, as it was, is, and its new part.
 
-    model: without influence; 0 for what keeps none.
+    model: without influence; 0 for a road that keeps none.
     """
-    if name not in ("rtrl", "uoro"):
+    if name not in FORWARD:
         return 0
-    params = jax.eval_shape(model.init, jax.random.key(0))
-    carry = jax.tree.leaves(jax.eval_shape(lambda W: model.start(W, 1), params))
-    N, bytes_each = sum(math.prod(a.shape) for a in carry), carry[0].dtype.itemsize
-    size = sum(math.prod(a.shape) for a in jax.tree.leaves(split(params)[0]))
-    return lanes * bytes_each * (3 * N * size if name == "rtrl" else N + size)
+    carried, _ = FORWARD[name](model)
+    state = jax.eval_shape(lambda: carried.start(carried.init(jax.random.key(0)), lanes))
+    kept = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(state["influence"]))
+    return kept if name == "uoro" else 3 * kept
 
 
 __all__ = [
@@ -74,6 +71,8 @@ __all__ = [
     "choose",
     "gradients",
     "needed_bytes",
+    "rflo",
     "rtrl",
+    "snap1",
     "uoro",
 ]

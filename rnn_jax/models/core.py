@@ -43,7 +43,8 @@ class Model(NamedTuple):
     given, leaves [B, ...] (an image, a sentence to translate); None for one that goes on from
     chunk to chunk. The carry of `apply` is then what condition returns; what start returns only
     keeps the lanes' place in a training state. parts: the layers and the read-out of which
-    `recurrent` made the model, for what looks at hidden states; else None.
+    `recurrent` made the model, for what looks at hidden states; else None. changed: ``change ->
+    model``, the same with ``change(cell)`` for each cell, of what `stack` and `recurrent` made.
     """
 
     init: Callable[[Array], Any]
@@ -51,6 +52,7 @@ class Model(NamedTuple):
     apply: Apply
     condition: Callable[[Any, Any, Array | None], Any] | None = None
     parts: tuple[Any, Layer] | None = None
+    changed: Callable[[Callable[[Cell], Cell]], "Model"] | None = None
 
 
 def lane_keys(keys: Array | None, layer: int) -> Array | None:
@@ -93,17 +95,17 @@ def stack(
     ) -> tuple[tuple, Array]:
         ends, below = [], xs
         for layer, (cell, w, h) in enumerate(zip(cells, W, carry, strict=True)):
+            inputs = below
             if layer:
-                below_keys = lane_keys(keys, layer)
-                inputs = dropout(below_keys, below, dropout_rate, locked=locked)
-            else:
-                inputs = below
+                inputs = dropout(lane_keys(keys, layer), below, dropout_rate, locked=locked)
             end, ys = unroll(cell, w, inputs, h, mask=mask, fresh=fresh, segment=segment, fast=fast)
             below = ys + below if residual and layer else ys
             ends.append(end)
         return tuple(ends), below
 
-    return Model(init, start, apply)
+    given = {"dropout_rate": dropout_rate, "locked": locked, "residual": residual}
+    given |= {"segment": segment, "fast": fast}
+    return Model(init, start, apply, changed=lambda f: stack(*map(f, cells), **given))
 
 
 def recurrent(
@@ -123,4 +125,8 @@ def recurrent(
         hs = dropout(lane_keys(keys, _READ_OUT), hs, dropout_rate, locked=locked)
         return carry, out.apply(W["out"], hs)
 
-    return Model(init, start, apply, parts=(layers, out))
+    def changed(change: Callable[[Cell], Cell]) -> Model:
+        return recurrent(layers.changed(change), out, dropout_rate=dropout_rate, locked=locked)
+
+    parts = (layers, out)
+    return Model(init, start, apply, parts=parts, changed=layers.changed and changed)

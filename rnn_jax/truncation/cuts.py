@@ -38,11 +38,13 @@ class Truncation:
 def check(cut: Truncation) -> None:
     """BadInput for what is no truncation, naming the nearest that is."""
     k1, k2 = cut.k1, cut.k2
-    if min(k1, k2) < 1:
-        raise BadInput(f"k1 {k1} and k2 {k2}: both count steps, so at least 1")
+    if min(k1, k2, cut.grain) < 1 or cut.burn < 0:
+        told = f"k1 {k1}, k2 {k2}, grain {cut.grain}, burn {cut.burn}"
+        raise BadInput(f"{told}: they count steps, so at least 1 (burn 0)")
     if cut.lengths == "fixed" and max(k1, k2) % min(k1, k2):
-        fitting = [k for k in range(1, k1 + 1) if k1 % k == 0] + [2 * k1, 3 * k1, k2 // k1 * k1]
-        near = min((k for k in fitting if k), key=lambda k: abs(k - k2))
+        fitting = [k for k in range(1, k1) if k1 % k == 0]
+        fitting += [max(k2 // k1, 1) * k1, (k2 // k1 + 1) * k1]
+        near = min(fitting, key=lambda k: abs(k - k2))
         raise BadInput(f"k1 {k1} and k2 {k2}: neither divides the other; the nearest k2 is {near}")
     if (cut.edge == "burn-in") != (cut.burn > 0):
         raise BadInput(f"--edge {cut.edge} and --burn {cut.burn}: burn-in has at least 1 step")
