@@ -234,6 +234,10 @@ def test_a_training_step_takes_it_and_lanes_go_on(cut):
     [
         ({"k1": 8, "k2": 3}, "neither divides the other; the nearest k2 is 2"),
         ({"k1": 8, "k2": 15}, "the nearest k2 is 16"),
+        ({"k1": 8, "k2": 31}, "the nearest k2 is 32"),
+        ({"k1": 8, "k2": 33}, "the nearest k2 is 32"),
+        ({"k1": 8, "k2": 4, "lengths": "random", "grain": 0}, "grain 0, burn 0: they count steps"),
+        ({"k1": 8, "k2": 4, "burn": -1}, "burn -1: they count"),
         ({"k1": 0, "k2": 3}, "at least 1"),
         ({"k1": 8, "k2": 4, "edge": "burn-in"}, "--burn 0"),
         ({"k1": 8, "k2": 4, "burn": 2}, "--burn 2"),

@@ -9,8 +9,8 @@ import pytest
 from experiments import truncation
 from experiments.cutting.measure import whole
 from experiments.cutting.problems import problem
-from experiments.cutting.report import mean_and_half_width, mean_curve, saturates
-from experiments.cutting.sweep import chunked
+from experiments.cutting.report import mean_and_half_width, mean_curve, record, saturates
+from experiments.cutting.sweep import Entry, Trained, chunked
 from rnn_jax import fit
 from rnn_jax.data import synthetic
 from rnn_jax.errors import BadInput
@@ -57,6 +57,14 @@ def test_the_answer_is_the_input_lag_steps_before_across_chunks(length, every):
     assert (other[0] != chunks[2][0]).any()
 
 
+@pytest.mark.parametrize("k1", [1, 8, 160])
+def test_recall_is_scored_on_answers_however_short_an_update_is(k1):
+    config = truncation.Config(k1=k1, lengths=(k1,), lag=40, every=48)
+    batches = problem(config).task(3).valid()
+    asked = sum(batch.weights.sum(1) for batch in batches)
+    assert batches[0].fresh.all() and (asked >= 3).all()
+
+
 def test_a_task_in_shorter_chunks_has_the_same_steps_in_order():
     def batch(position):
         steps = np.arange(12).reshape(2, 6) + 100 * position
@@ -82,6 +90,15 @@ def test_confidence_and_saturation_by_hand():
     assert saturates([rows[0] | {"mean": math.inf}], 8) is None
     curves = [[(2, 1.0), (4, 3.0), (6, 1e9)], [(1, 9.0), (2, 2.0), (4, None), (6, None)]]
     assert mean_curve(curves) == [(2, 1.5), (4, 3.0)]
+
+
+def test_the_quickest_row_is_done_within_the_time_it_takes():
+    ms = 2.65  # 3 ms / 1e3 * 1e3 < 3 ms
+    runs = [Trained([{"step": s, "valid": 1 / s} for s in (1, 2, 3)], None)]
+    entries = [Entry(name, "truncated", Truncation(8, 8), 8, 3) for name in ("quick", "slow")]
+    costs = {"quick": {"ms": ms, "mib": 0}, "slow": {"ms": 1.3 * ms, "mib": 0}}
+    quick, slow = record(entries, dict.fromkeys(("quick", "slow"), {0.1: runs}), costs, {}, {})
+    assert (quick["at_equal_time"], slow["at_equal_time"]) == (1 / 3, 1 / 2)
 
 
 def test_the_full_gradient_reaches_back_further_than_any_that_is_compared_with_it():
@@ -139,10 +156,14 @@ def test_a_grid_goes_on_where_it_was_stopped_also_within_a_run(tmp_path, monkeyp
 
 def test_every_road_trains_on_the_same_data_in_one_grid(tmp_path):
     argv = TOY.replace("--lengths 4 8", "--lengths 4").replace("--lanes 2", "--lanes 1").split()
-    argv += "--task balance --estimators rtrl uoro --steps 2".split()
+    argv += "--task balance --estimators full rtrl uoro --steps 2".split()
     assert truncation.main([*argv, "--out", str(tmp_path / "a")]) == 0
     rows = {row["name"]: row for row in table(tmp_path / "a")}
-    assert set(rows) == {"k2=4", "rtrl", "uoro"}
+    assert set(rows) == {"k2=4", "full", "rtrl", "uoro"}
+    # All of one chunk is a row like the others, and not what they are compared with.
+    assert rows["full"]["gradient_error"]["early"]["all"]["norm_ratio"] < 0.9
+    whole_one = json.loads((tmp_path / "a" / "truncation.json").read_text())["full"]
+    assert whole_one["early"]["all"]["norm_ratio"] == pytest.approx(1)
     # In chunks of 8 all that can be seen is near, and near effects say the same of one parameter.
     assert rows["k2=4"]["gradient_error"]["early"]["all"]["cosine"] == pytest.approx(1)
     assert rows["k2=4"]["gradient_error"]["early"]["all"]["norm_ratio"] < 0.5
@@ -181,11 +202,14 @@ BAD = {
     "--lengths 3": "neither divides the other; the nearest k2 is 2",
     "--lengths 4 --edge burn-in": "--burn 0",
     "--lengths 4 --estimators artbp --grain 3": "grain that divides k1",
-    "--lengths 4 --estimators rtrl --memory 1 --hidden 64": "rtrl needs 19 MiB",
+    "--lengths 4 --estimators rtrl --memory 1 --hidden 64": "rtrl needs 20 MiB",
     "--lengths 4 --cell gruu": "no cell 'gruu'",
     "--lengths 4 --forget-bias 3": "goes with --cell lstm, not gru",
     "--lengths 16 --task parity": "has --k1 8 steps",
     "--lengths 4 --rates 0": "--rates 0.0: must be above 0",
+    "--lengths 4 --rates inf": "--rates inf: must be",
+    "--lengths 4 --estimators snap1 --cell cho_gru": "cell has no gate",
+    "--lengths 4 --estimators snap1 --memory 1 --hidden 200": "snap1 needs 3 MiB",
     "--task balance --lengths 4": "--lanes 1, not 2",
     "--task copy --lengths 4": "takes 21 steps",
     "--task text --corpus no-such-book.txt --lengths 4": "does not exist",
@@ -206,6 +230,9 @@ def test_a_chunk_longer_than_the_text_and_a_grid_of_nothing_are_refused(tmp_path
     argv = ["--task", "text", "--corpus", str(tmp_path / "book.txt"), "--k1", "512"]
     assert truncation.main([*argv, "--lengths", "512", "--out", str(tmp_path / "a")]) == 2
     assert "the training part has 152 steps; use --k1 9" in capsys.readouterr().err
+    argv[-1:] = ["4", "--lanes", "2", "--lengths", "76", "80"]
+    assert truncation.main([*argv, "--out", str(tmp_path / "a")]) == 2
+    assert "--lengths 80 --lanes 2: the training part has 152 steps, 76" in capsys.readouterr().err
     assert not (tmp_path / "a").exists()
     with pytest.raises(BadInput, match="the grid has no cell"):
         truncation.check(truncation.Config(lengths=(), out=str(tmp_path / "b")))

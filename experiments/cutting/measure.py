@@ -50,11 +50,11 @@ def costs(config: "Config", problem: Problem, rows: list[Entry]) -> dict[str, di
 
 
 def needed(config: "Config", problem: Problem, entry: Entry) -> int:
-    """MiB of what the entry's gradient keeps of the past beside the carry."""
+    """MiB, rounded up, of what the entry's gradient keeps of the past beside the carry."""
     from rnn_jax import estimators
 
     model = problem.build(None)
-    return estimators.needed_bytes(entry.road, model, config.lanes) // 2**20
+    return -(-estimators.needed_bytes(entry.road, model, config.lanes) // 2**20)
 
 
 def whole(config: "Config", stream: bool) -> "Truncation":
