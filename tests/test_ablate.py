@@ -43,6 +43,7 @@ def straight(tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_a_sweep_killed_in_the_middle_and_started_again_gives_the_same_table(
     straight, tmp_path, capsys
 ):
@@ -141,6 +142,7 @@ def test_more_steps_go_on_and_other_settings_are_refused(tmp_path, monkeypatch):
     assert ablate.main([*argv, "steps=9", "lr=0.5"]) == 2
 
 
+@pytest.mark.slow
 def test_processes_side_by_side_come_to_the_same_table(straight, tmp_path, capsys):
     argv = [a.replace("cell=tanh,gru", "cell=tanh") for a in ARGV]
     argv += ["--jobs", "2", "--out", str(tmp_path / "jobs")]

@@ -238,6 +238,7 @@ def run(main, capsys, out, *flags):
     return json.loads(captured.out), captured.err
 
 
+@pytest.mark.slow
 def test_parity_goes_on_being_right_when_trained_from_the_hand_set_weights(capsys, tmp_path):
     flags = ("--cells", "tanh", "--noise", "0", "--shallow", "4", "--input", "0110")
     result, told = run(parity.main, capsys, tmp_path / "a", *flags)
@@ -259,6 +260,7 @@ def test_parity_goes_on_being_right_when_trained_from_the_hand_set_weights(capsy
         assert (tmp_path / "a" / name).read_bytes()[:4] == b"\x89PNG"
 
 
+@pytest.mark.slow
 def test_sums_learns_prints_the_figures_and_trains_nothing_twice(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(lengths, "from_hand", lambda *given: [])  # as in parity, and slow
     flags = ("--cells", "identity", "--hidden", "1", "--lr", "0.03")

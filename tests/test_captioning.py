@@ -138,6 +138,7 @@ def run(capsys, *flags):
     return json.loads(capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_a_run_on_glyphs_writes_captions_and_a_sheet(capsys, tmp_path):
     result = run(capsys, "--scripts", "cyrillic", "--out", str(tmp_path / "run"))
     assert result["value"] == pytest.approx(1 - result["exact_held_out"]) and result["step"] == 2

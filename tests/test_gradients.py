@@ -25,6 +25,7 @@ def test_what_is_asked_is_what_was_read_lag_steps_before():
     assert (task.batch(7).inputs == batch.inputs).all() and task.tokens == 4 * 5
 
 
+@pytest.mark.slow
 def test_it_looks_before_and_while_it_trains(tmp_path, capsys):
     out = tmp_path / "run"
     assert gradients.main([*TOY, "lstm", "--out", str(out)]) == 0

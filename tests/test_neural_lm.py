@@ -257,6 +257,7 @@ def test_a_window_learns_what_pairs_cannot_tell(capsys, text, tmp_path):
     assert len(capsys.readouterr().out.strip("\n")) >= 14
 
 
+@pytest.mark.slow
 def test_a_run_over_words_in_two_parts_ends_in_the_same_bits(capsys, text, tmp_path):
     flags = ("--alphabet", "words", "--skip", "--steps")
     straight, err = train(capsys, text, tmp_path / "straight", *flags, "40")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 EIGHT = "--xla_force_host_platform_device_count=8"
-FILES = ("test_invariant.py", "test_train.py")
+FILES = (pytest.param("test_invariant.py", marks=pytest.mark.slow), "test_train.py")
 
 
 @pytest.mark.parametrize("file", FILES)

@@ -42,6 +42,7 @@ def image(raw):
     return imread(io.BytesIO(raw))
 
 
+@pytest.mark.slow
 def test_several_digits_are_read_from_strips_and_the_pictures_written(capsys, data, tmp_path):
     flags = ("--data", data, *GLIMPSE, "--digits", "2", "--steps", "4", "--scales", "2")
     told = trained(glimpse, capsys, *flags, "--looks", "learned", "whole", "--out", str(tmp_path))
@@ -57,6 +58,7 @@ def test_several_digits_are_read_from_strips_and_the_pictures_written(capsys, da
     assert picture.shape[1] > picture.shape[0] > 100 and picture[..., :3].std() > 0.02
 
 
+@pytest.mark.slow
 def test_draw_and_a_vae_of_its_size_tell_their_bounds_and_paint(capsys, data, tmp_path):
     told = trained(draw, capsys, "--data", data, *DRAW, "--steps", "4", "--out", str(tmp_path))
     both = told["networks"]

@@ -65,6 +65,7 @@ def test_every_product_is_of_bfloat16_and_all_that_is_kept_of_float32():
     assert dtypes == {"float32", "int32"}  # Adam counts its steps
 
 
+@pytest.mark.slow
 def test_it_learns_what_float32_learns():
     ends = []
     for half in (False, True):

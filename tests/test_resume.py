@@ -309,7 +309,14 @@ def recorded(out):
 SHARED = ("captioning", "sentiment", "translation", "video", "glimpse")
 
 
-@pytest.mark.parametrize("name", TRAINING)
+# One of each kind of data: text, many roads in one folder, sentences with masks, draws of its own.
+ORDINARY = ("char_lm", "truncation", "sentiment", "glimpse")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.slow] * (n not in ORDINARY)) for n in TRAINING],
+)
 def test_every_experiment_stopped_twice_or_on_two_devices_is_the_same_run(
     name, tmp_path, first_network, monkeypatch
 ):

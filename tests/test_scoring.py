@@ -257,6 +257,7 @@ def test_bad_input_is_one_line(runs, capsys, tmp_path):
         assert err.strip().endswith(errors[0])
 
 
+@pytest.mark.slow
 def test_a_line_of_a_megabyte_is_scored(runs, capsys, tmp_path):
     place, _, _ = runs
     (tmp_path / "long").write_text("the cat " * 130_000)

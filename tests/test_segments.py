@@ -87,6 +87,7 @@ def test_a_hundred_thousand_steps_of_128_units_take_less_than_256_mib():
     assert used < 256 * 2**20
 
 
+@pytest.mark.slow
 def test_the_command_line_says_what_the_plan_costs(tmp_path, capsys):
     book = tmp_path / "book.txt"
     book.write_text("a quick brown fox jumps over the lazy dog. " * 120)

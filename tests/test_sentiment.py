@@ -91,6 +91,7 @@ def test_naive_bayes_is_the_product_of_its_counts():
     assert sentences.naive_bayes(train, truth, asked, 3).tolist() == [0, 1, 1]
 
 
+@pytest.mark.slow
 def test_a_run_scores_and_draws(capsys, reviews, tmp_path):
     flags = [*reviews, "--dropout", "0.2", "--word-dropout", "0.2", "--eval-every", "4"]
     found, err = train(capsys, *flags, "--steps", "4", "--out", str(tmp_path / "a"))

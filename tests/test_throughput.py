@@ -150,6 +150,7 @@ def test_layers_race_and_the_results_say_so_everywhere(capsys, tmp_path):
     assert not (out / "growth.png").exists()
 
 
+@pytest.mark.slow
 def test_the_other_kinds_have_their_own_figures(capsys, tmp_path):
     flags = ["--quick", "--only", "step", "sampling", "growth", "seeds"]
     small = ["--rows", "1x64 T=16", "1x64 1 lane", "along T: tanh T=50 ", "memory: tanh 1x64 T=200"]
@@ -194,7 +195,9 @@ def test_pytorchs_layers_compute_ours(cell):
     assert len(theirs.values()) == 2 + 2 * (4 if cell == "gru" else 3)
 
 
-@pytest.mark.parametrize("cell", BLOCKS)
+@pytest.mark.parametrize(
+    "cell", [pytest.param(cell, marks=[pytest.mark.slow] * (cell != "lstm")) for cell in BLOCKS]
+)
 def test_pytorch_trains_and_writes_as_we_do(cell, monkeypatch):
     pytest.importorskip("torch")
     from experiments.racing import sampling

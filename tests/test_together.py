@@ -26,7 +26,7 @@ def recipes(shared):
     return [Recipe(model, task(0 if shared else s), optax.adam(0.01), s, 0.9) for s in range(S)]
 
 
-@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("shared", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_seeds_in_one_program_train_as_each_alone(shared):
     those = recipes(shared)
     if shared:

@@ -32,6 +32,7 @@ def trained(capsys, out, *flags):
     return json.loads(written)
 
 
+@pytest.mark.slow
 def test_a_run_on_two_files_is_scored_opened_and_drawn(capsys, files, tmp_path):
     pytest.importorskip("sacrebleu")
     found = trained(capsys, tmp_path / "one", "--data", *files, "--steps", "2")

@@ -114,6 +114,7 @@ def table(folder):
     return [{k: v for k, v in row.items() if k not in timings} for row in rows]
 
 
+@pytest.mark.slow
 def test_a_grid_goes_on_where_it_was_stopped_also_within_a_run(tmp_path, monkeypatch, capsys):
     argv = [*TOY.split(), "--common"]
     assert truncation.main([*argv, "--out", str(tmp_path / "a")]) == 0
@@ -154,6 +155,7 @@ def test_a_grid_goes_on_where_it_was_stopped_also_within_a_run(tmp_path, monkeyp
     assert all(path.stat().st_mtime_ns == time for path, time in done.items())
 
 
+@pytest.mark.slow
 def test_every_road_trains_on_the_same_data_in_one_grid(tmp_path):
     argv = TOY.replace("--lengths 4 8", "--lengths 4").replace("--lanes 2", "--lanes 1").split()
     argv += "--task balance --estimators full rtrl uoro --steps 2".split()

@@ -97,6 +97,7 @@ def test_the_text_is_shown_whole_and_as_text():
     assert '<span class="v4 true"> &amp;</span>' in shown
 
 
+@pytest.mark.slow
 def test_a_run_is_looked_at_and_left_as_it_is(tmp_path, capsys):
     text = tmp_path / "text.txt"
     text.write_text('to be ("or not") to be # that\n  is the [question]\n' * 150)

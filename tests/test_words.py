@@ -258,6 +258,7 @@ def test_sentences_are_scored_a_line_each(capsys, corpus, tmp_path):
     assert [-float(row[0]) for row in rows] == pytest.approx(nats, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_the_same_recipe_in_pytorch_ends_in_the_same_perplexity(capsys, corpus, tmp_path):
     pytest.importorskip("torch")
     flags = ("--preset", "zaremba-small", "--steps", "60", "--eval-every", "60", "--lr", "1")
@@ -354,6 +355,7 @@ def test_the_language_by_rule_knows_its_own_probabilities():
     assert np.abs(seen - np.exp(-language.nats(every))[:, 0]).max() < 0.05
 
 
+@pytest.mark.slow
 def test_vocabularies_compares_outputs_by_exact_perplexity(capsys, tmp_path):
     argv = ["--sizes", "300", "--outputs", "full", "sampled-tied", "--hidden", "6", "--steps", "5"]
     argv += ["--seconds", "0.01", "--lanes", "3", "--bptt", "4", "--out", str(tmp_path / "run")]
@@ -410,6 +412,7 @@ def test_every_way_of_unknown_words_reads_the_same_text():
     )
 
 
+@pytest.mark.slow
 def test_unknown_words_have_a_table(capsys, corpus, tmp_path):
     argv = ["--corpus", corpus, "--sizes", "6", "--hidden", "8", "--steps", "3", "--lanes", "3"]
     argv += ["--bptt", "4", "--longest", "5", "--out", str(tmp_path / "run")]

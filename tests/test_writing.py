@@ -230,6 +230,7 @@ def test_bad_input_is_one_line(trained, capsys, tmp_path, file, flags, part):
     assert out == "" and err.startswith("error: ") and err.count("\n") == 1 and part in err
 
 
+@pytest.mark.slow
 def test_a_line_of_a_megabyte_is_a_prompt_like_any_other(trained, capsys, tmp_path):
     (tmp_path / "lines").write_text("to be, é " * 120_000)
     out, notes = run(capsys, trained, "--prompts", str(tmp_path / "lines"), "--length", "3")
