@@ -98,6 +98,7 @@ def test_what_a_sequence_begins_from_is_rounded_too():
     assert {a.dtype.name for a in jax.tree.leaves(begun)} == {"float32"}
 
 
+@pytest.mark.slow
 def test_a_run_in_bfloat16_is_another_run(tmp_path, capsys):
     (tmp_path / "book.txt").write_text("to be or not to be, that is the question. " * 60)
     flags = [

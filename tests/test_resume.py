@@ -309,8 +309,8 @@ def recorded(out):
 SHARED = ("captioning", "sentiment", "translation", "video", "glimpse")
 
 
-# One of each kind of data: text, many roads in one folder, sentences with masks, draws of its own.
-ORDINARY = ("char_lm", "truncation", "sentiment", "glimpse")
+# One of each kind of data: text, sentences with masks, draws of its own.
+ORDINARY = ("char_lm", "sentiment", "glimpse")
 
 
 @pytest.mark.parametrize(

@@ -195,9 +195,8 @@ def test_pytorchs_layers_compute_ours(cell):
     assert len(theirs.values()) == 2 + 2 * (4 if cell == "gru" else 3)
 
 
-@pytest.mark.parametrize(
-    "cell", [pytest.param(cell, marks=[pytest.mark.slow] * (cell != "lstm")) for cell in BLOCKS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", BLOCKS)
 def test_pytorch_trains_and_writes_as_we_do(cell, monkeypatch):
     pytest.importorskip("torch")
     from experiments.racing import sampling
