@@ -77,9 +77,11 @@ def optimizer(config: Config) -> "optax.GradientTransformation":
     """Clipping, then Adam with weight decay; its rate does not see --steps, so a run can go on."""
     import optax
 
-    clip = optax.clip_by_global_norm(config.clip) if config.clip else optax.identity()
+    from rnn_jax import descent
+
     cosine = optax.cosine_decay_schedule(config.lr, config.horizon) if config.horizon else None
-    return optax.chain(clip, optax.adamw(cosine or config.lr, weight_decay=config.weight_decay))
+    adam = optax.adamw(cosine or config.lr, weight_decay=config.weight_decay)
+    return optax.chain(descent.clipping(config.clip), adam)
 
 
 def model_spec(config: Config, vocabulary: int) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def adamw(
     rate: optax.ScalarOrSchedule, clip: float, by: str, decay: float
 ) -> optax.GradientTransformation:
     """AdamW (Loshchilov and Hutter 2019): `decay`, times the rate, off matrices and no biases."""
-    return optax.chain(clipping(clip, by), optax.adamw(rate, weight_decay=decay, mask=_matrices))
+    return optax.chain(clipping(clip, by), optax.adamw(rate, weight_decay=decay, mask=matrices))
 
 
 @_kept
@@ -63,5 +63,6 @@ def rmsprop(rate: optax.ScalarOrSchedule, clip: float, by: str) -> optax.Gradien
     return optax.chain(clipping(clip, by), rule)
 
 
-def _matrices(params: Any) -> Any:
+def matrices(params: Any) -> Any:
+    """What weight decay is for, as a mask."""
     return jax.tree.map(lambda a: a.ndim > 1, params)

@@ -62,35 +62,23 @@ def optimizer(config: WordSettings, chunks: int) -> "optax.GradientTransformatio
     """Clipping, then SGD, Adam or Adagrad at `rate`."""
     import optax
 
+    from rnn_jax import descent
+
     at = rate(config, chunks)
     inner = {
         "sgd": lambda: optax.sgd(at),
-        "adam": lambda: optax.adamw(at, weight_decay=config.weight_decay, mask=_matrices),
+        "adam": lambda: optax.adamw(at, weight_decay=config.weight_decay, mask=descent.matrices),
         "adagrad": lambda: optax.adagrad(at),
     }[config.optimizer]()
-    clip = optax.clip_by_global_norm(config.clip) if config.clip else optax.identity()
     # A gradient of the sum over T steps is T times that of their mean; --clip bounds what is asked.
     scale = optax.scale(config.bptt) if config.summed else optax.identity()
-    return optax.chain(scale, clip, inner)
+    return optax.chain(scale, descent.clipping(config.clip), inner)
 
 
 def rate(config: WordSettings, chunks: int) -> "optax.Schedule":
     """Learning rate by step: a factor an epoch from --decay-after on, times a cosine."""
-    import jax.numpy as jnp
-    import optax
+    from rnn_jax import descent
 
-    epochs = config.epochs if config.cosine else 0
-    cosine = optax.cosine_decay_schedule(1.0, epochs * chunks) if epochs else None
-
-    def at(step: Any) -> Any:
-        decays = jnp.maximum(0, step // chunks - config.decay_after + 1)
-        return config.lr * config.lr_decay**decays * (cosine(step) if cosine else 1.0)
-
-    return at
-
-
-def _matrices(params: Any) -> Any:
-    """What weight decay is for: matrices, and no biases."""
-    import jax
-
-    return jax.tree.map(lambda a: a.ndim > 1, params)
+    horizon = config.epochs * chunks if config.cosine else 0
+    decay = {"factor": config.lr_decay, "after": config.decay_after, "epoch": chunks}
+    return descent.falling(config.lr, **decay, horizon=horizon)
