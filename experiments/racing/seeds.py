@@ -14,16 +14,18 @@ from experiments.racing.turns import median, race, rounded
 from rnn_jax import pace, tasks
 from rnn_jax.together import together
 
-SEEDS, SHAPES = 8, ((1, 64, 16, 8), (1, 64, 50, 32))  # layers, H, T, B
+SEEDS = 8
+# layers, H, T, B: as small as they come, small ones, and one that is hardly small any more.
+SHAPES = (*((1, H, 16, B) for B in (1, 8) for H in (8, 16, 32, 64)), (1, 64, 50, 32))
 _COUNT = 16  # steps in one dispatch
 
 
 def jobs(settings: RaceSettings) -> list[Job]:
-    """A row for each size, of the LSTM unless other cells are asked for."""
+    """A row for each size and cell."""
     return [
         Job("seeds", f"{SEEDS} seeds {sizes}", functools.partial(measure, sizes, settings))
-        for cell in settings.cells_or("lstm")
-        for shape in (SHAPES[:1] if settings.quick else SHAPES)
+        for cell in settings.cells_or("tanh", "gru", "lstm")
+        for shape in (((1, 64, 16, 8),) if settings.quick else SHAPES)
         for sizes in [Sizes(cell, *shape)]
     ]
 

@@ -23,7 +23,7 @@ class RaceSettings(cli.CommonSettings):
     only: tuple[Kind, ...] = ("layer", "step", "sampling", "growth", "startup", "seeds", "devices")
     """which kinds of rows"""
     cells: tuple[CellName, ...] = ()
-    """which cells; if none all three as layers, and the LSTM in everything else"""
+    """which cells; if none all three as layers and as seeds, and the LSTM in everything else"""
     rows: tuple[str, ...] = ()
     """only rows whose name contains one of these, such as T=25 or 2x128; if none all"""
     peers: tuple[Peer, ...] = ("torch", "flax", "equinox", "keras", "scan")
