@@ -33,7 +33,9 @@ def together(recipes: Sequence[Recipe], room: int) -> Together:
     rounding, as products over seeds are added up in another order. What differs must have equal
     shapes, else ValueError; runs that share a Task object share their batches in memory. Whether
     it pays depends on the machine (``python -m experiments.throughput --only seeds``): since the
-    loops are compiled most of a step is arithmetic, of which S runs have S times as much.
+    loops are compiled most of a step is arithmetic, of which S runs have S times as much. On two
+    cores 8 runs take 2.7 times as long as one where H is 8 and there is one lane, 3.6 to 6.7 times
+    with 8 lanes; two processes with four of them each take 3 to 4.5 times as long.
     """
     first = recipes[0]
     shapes = [jax.tree.map(lambda a: a.shape, jax.eval_shape(r.start)) for r in recipes]
