@@ -16,6 +16,7 @@ network says of pictures it has learned from, and BLEU where sacrebleu is instal
 1, is the name of any picture seen in training: it is never right. Writes, besides a run's files,
 captions.png. Measured (experiments/results/drawings_captioning.json): 74.3 % of held-out
 combinations in 6 minutes, 92 % of those learned from; --quick, half a minute and Latin alone, 39 %.
+The quick network after 5,000 steps, its batches real alone or half of them invented: 68 and 76 %.
 """
 
 import dataclasses
@@ -42,6 +43,7 @@ class Config(standalone.StandaloneSettings):
     RANGES: ClassVar[Mapping[str, str]] = {
         **{"embed": "[1, inf)", "seen": "[1, inf)", "size": "[8, 1024]", "beams": "[1, 100]"},
         **{"least": "[1, inf)", "longest": "[1, inf)", "fold": "[1, 16]", "unread": "[0, 1)"},
+        **{"invented": "[0, 1]"},
     }
 
     steps: int = 8000
@@ -80,6 +82,8 @@ class Config(standalone.StandaloneSettings):
     """size of the words' embedding"""
     unread: float = 0.2
     """share of the words fed in training that it may not read, so that it looks, not guesses"""
+    invented: float = 0.0
+    """share of the glyphs learned from that nobody writes: a letter with another one's mark"""
     least: int = 5
     """times a word of --data has to come in training, else it is left out"""
     longest: int = 40

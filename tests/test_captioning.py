@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import unicodedata
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from experiments import captioning, captions
+from rnn_jax.data import invented_glyphs as inventing
 from rnn_jax.data import named_glyphs as glyphs
 from rnn_jax.errors import BadInput
 from rnn_jax.models.captions import caption_model
@@ -57,6 +59,38 @@ def test_characters_that_look_the_same_are_one_picture_and_those_of_like_marks_a
     assert alike == {frozenset(c) for c in ("äӓ", "öӧ", "èѐ", "Ŏ", "Ǒ", "o")}
 
 
+def test_a_mark_is_what_is_cut_and_put_back_where_it_was():
+    for whole, letter in ("čc", "ңн", "ąa", "ḣh"):
+        pictures = [glyphs.picture(c, 40) for c in (whole, letter)]
+        cut = inventing.cut(*pictures)
+        [again], [fits] = inventing.put(cut, pictures[1][None])
+        assert fits and cut.lost < 0.01
+        assert np.abs(again.astype(int) - pictures[0]).sum() < 0.02 * pictures[0].sum()
+    upper, wide = (glyphs.picture(c, 40) for c in "Им")
+    cut = inventing.cut(glyphs.picture("Ӣ", 40), upper)
+    [drawn], [fits] = inventing.put(cut, wide[None])
+    old, new = (inventing.box(x[None])[0, 0] for x in (upper, wide))
+    top = inventing.box(drawn[None])[0, 0, 0]
+    assert fits and top - new[0] == inventing.box(cut.mark[None])[0, 0, 0] - old[0]
+    tail = inventing.cut(glyphs.picture("ң", 40), glyphs.picture("н", 40))
+    assert not inventing.put(tail, glyphs.picture("г", 40)[None])[1][0], "nothing to hang it on"
+
+
+def test_what_is_invented_is_neither_held_out_nor_real(cyrillic):
+    invented = inventing.Invented(cyrillic)
+    names = {" ".join(name) for name in invented.names}
+    assert len(names) > 50
+    for name in names:
+        with pytest.raises(KeyError):
+            unicodedata.lookup(name)
+    rows = np.arange(0, len(invented.names), 7)
+    drawn = invented.pictures(rows, np.random.default_rng(0), 1.0)
+    held = inventing.coarse(cyrillic.pictures[cyrillic.held_out, 0])
+    assert (inventing.coarse(drawn) @ held.T).max() <= inventing._LIKE
+    for letter, donor in (invented._rows[row] for row in rows):
+        assert not cyrillic.held_out[[letter, donor.whole, donor.letter]].any()
+
+
 def test_bleu_of_any_right_caption_is_full_and_of_a_wrong_one_is_not():
     pytest.importorskip("sacrebleu")
     right = [[["a", "b", "c", "d", "e"], ["x", "y", "z", "u"]], [["p", "q", "r", "s"]]]
@@ -76,7 +110,8 @@ def test_a_mistake_is_what_stands_for_what():
 
 
 def test_a_batch_teaches_one_right_name_of_each_picture(tmp_path):
-    config = captioning.Config(scripts=("cyrillic",), size=12, lanes=5, unread=0.0)
+    given = {"size": 12, "lanes": 5, "unread": 0.0, "invented": 0.0}
+    config = captioning.Config(scripts=("cyrillic",), **given)
     data = captions.read(config)
     task = captions.make_task(config, data)
     batch = task.batch(3)
@@ -94,6 +129,16 @@ def test_a_batch_teaches_one_right_name_of_each_picture(tmp_path):
     assert gone.any() and (some.inputs[gone] == captions.BEGIN).all()
     known = [next(iter(one.valid())).inputs for one in (task, hidden)]
     np.testing.assert_array_equal(*known, "in evaluation every word is read")
+
+
+def test_of_a_batch_as_many_as_asked_are_invented():
+    config = captioning.Config(scripts=("cyrillic",), size=20, lanes=8, invented=0.25)
+    data = captions.read(config)
+    batch = captions.make_task(config, data).batch(0)
+    real = [data.words(t) for t in batch.targets]
+    known = [any(words in names for names in data.train.captions) for words in real]
+    assert known == [True] * 6 + [False] * 2
+    assert all([words] in data.invented.captions for words in real[6:])
 
 
 def test_folded_squares_are_channels():

@@ -34,7 +34,10 @@ class Captioned(NamedTuple):
 
 
 class Data(NamedTuple):
-    """The pictures by part, their vocabulary, the tokens of the longest caption, its end too."""
+    """The pictures by part, their vocabulary, the tokens of the longest caption, its end too.
+
+    invented: more to learn from, of which no one asks how well it is learned.
+    """
 
     train: Captioned
     valid: Captioned
@@ -42,6 +45,7 @@ class Data(NamedTuple):
     longest: int
     shape: tuple[int, ...]
     record: dict[str, Any]
+    invented: Captioned | None = None
 
     def tokens(self, caption: Sequence[str]) -> "np.ndarray":
         """A caption's tokens, without an end and without the words that are not known."""
@@ -60,7 +64,7 @@ def read(config: "Config") -> Data:
     from rnn_jax.data.text.vocabulary import UNKNOWN, Vocabulary
 
     rng = generator(config.seed, 0, held_out=True)
-    train, valid = (_table if config.data else _glyphs)(config, rng)
+    train, valid, invented = (_table if config.data else _glyphs)(config, rng)
     counts = Counter(w for captions in train.captions for one in captions for w in one)
     least = config.least if config.data else 1  # the names of glyphs are chosen by their words
     known = sorted(w for w, n in counts.items() if n >= least)
@@ -72,50 +76,61 @@ def read(config: "Config") -> Data:
     sizes = {"train": len(train.captions), "valid": len(valid.captions)}
     digest = tables.digest(*train.captions, *valid.captions)
     data = Data(train, valid, vocabulary, min(longest, config.longest + 1), shape,
-                {"description": train.name, **sizes, "digest": digest})  # fmt: skip
+                {"description": train.name, **sizes, "digest": digest}, invented)  # fmt: skip
     told = f"{train.name}: {sizes['train']:,} pictures to learn, {sizes['valid']:,} held out"
+    told += f", {len({*map(str, invented.captions)}):,} invented" if invented else ""
     print(f"{told}; {len(vocabulary):,} words", file=sys.stderr)
     return data
 
 
-def _glyphs(config: "Config", rng: "np.random.Generator") -> tuple[Captioned, Captioned]:
+def _glyphs(
+    config: "Config", rng: "np.random.Generator"
+) -> tuple[Captioned, Captioned, Captioned | None]:
     import numpy as np
 
     from rnn_jax.data import images
+    from rnn_jax.data.invented_glyphs import Invented
     from rnn_jax.data.named_glyphs import named_glyphs
 
     made = named_glyphs(config.scripts, config.size, config.valid, rng)
     bend = images.Warp(shift=config.size / 48, turn=2, grow=0.02, slant=0.03, bend=0.2)
-    parts = []
-    for rows in (np.flatnonzero(~made.held_out), np.flatnonzero(made.held_out)):
+    told = f"glyphs of DejaVu, {', '.join(config.scripts)}"
 
-        def pictures(chosen: Any, rng: Any, rows: Any = rows) -> "np.ndarray":
+    def bent(plain: "np.ndarray", rng: Any) -> "np.ndarray":
+        return np.clip(images.warped(rng, plain.astype(np.float32), bend), 0, 255).astype(np.uint8)
+
+    def part(rows: "np.ndarray") -> Captioned:
+        def pictures(chosen: Any, rng: Any) -> "np.ndarray":
             glyphs = rows[chosen]
             if rng is None:
                 return made.pictures[glyphs, 0]
             there = made.there[glyphs] * rng.random((len(glyphs), made.there.shape[1]))
             faces = np.where(rng.random(len(glyphs)) < _ASKED, 0, there.argmax(1))
-            plain = made.pictures[glyphs, faces].astype(np.float32)
-            return np.clip(images.warped(rng, plain, bend), 0, 255).astype(np.uint8)
+            return bent(made.pictures[glyphs, faces], rng)
 
-        names = [made.names[row] for row in rows]
-        narrow = [made.outlined[row] for row in rows]
-        told = f"glyphs of DejaVu, {', '.join(config.scripts)}"
-        parts.append(Captioned(told, names, pictures, narrow))
-    return parts[0], parts[1]
+        names, narrow = [made.names[row] for row in rows], [made.outlined[row] for row in rows]
+        return Captioned(told, names, pictures, narrow)
+
+    parts = part(np.flatnonzero(~made.held_out)), part(np.flatnonzero(made.held_out))
+    if not config.invented or not (more := Invented(made)).names:
+        return *parts, None
+    names = [[name] for name in more.names]
+    return *parts, Captioned(
+        told, names, lambda rows, rng: bent(more.pictures(rows, rng, _ASKED), rng)
+    )
 
 
-def _table(config: "Config", rng: "np.random.Generator") -> tuple[Captioned, Captioned]:
+def _table(config: "Config", rng: "np.random.Generator") -> tuple[Captioned, Captioned, None]:
     import numpy as np
 
     train = _pictured(config, config.data, "--data")
     if config.valid_data:
-        return train, _pictured(config, config.valid_data, "--valid-data")
+        return train, _pictured(config, config.valid_data, "--valid-data"), None
     rows = rng.permutation(len(train.captions))
     cut = max(1, int(config.valid * len(rows)))
     if cut == len(rows):
         raise BadInput(f"{config.data} has one picture: give others as --valid-data")
-    return _taken(train, np.sort(rows[cut:])), _taken(train, np.sort(rows[:cut]))
+    return _taken(train, np.sort(rows[cut:])), _taken(train, np.sort(rows[:cut])), None
 
 
 def _taken(part: Captioned, rows: "np.ndarray") -> Captioned:
@@ -164,6 +179,28 @@ def _pixels(image: Any, size: int, place: str) -> "np.ndarray":
         raise BadInput(f"{told}: mend it, or leave out the row") from None
 
 
+def _batch(config: "Config", data: Data, parts: Any, rng: Any, count: int) -> "Batch":
+    """parts: pictures and rows of them, which are `count` in all or fewer."""
+    import numpy as np
+
+    from rnn_jax import tasks
+
+    tokens = np.full((count, data.longest + 1), END, np.int32)
+    mask = np.zeros((count, data.longest), bool)
+    tokens[:, 0] = BEGIN
+    named = (part.captions[row] for part, rows in parts for row in rows)
+    for lane, captions in enumerate(named):
+        chosen = captions[0 if rng is None else rng.integers(len(captions))]
+        said = data.tokens(chosen)[: data.longest - 1]
+        tokens[lane, 1 : 1 + len(said)], mask[lane, : 1 + len(said)] = said, True
+    pictures = np.concatenate([part.pictures(rows, rng) for part, rows in parts if len(rows)])
+    filled = np.zeros((count, *data.shape), np.uint8)
+    filled[: len(pictures)], read = pictures, tokens[:, :-1]
+    if rng is not None:
+        read = np.where(rng.random(read.shape) < config.unread, BEGIN, read)
+    return tasks.Batch(read, tokens[:, 1:], mask=mask, context=filled)
+
+
 def make_task(config: "Config", data: Data) -> "Task":
     """Every position draws pictures, one of each's captions, and how they are bent."""
     import numpy as np
@@ -172,30 +209,19 @@ def make_task(config: "Config", data: Data) -> "Task":
     from rnn_jax.data.synthetic import generator
     from rnn_jax.losses import cross_entropy
 
-    def batch(part: Captioned, rows: Any, rng: Any, count: int) -> "Batch":
-        tokens = np.full((count, data.longest + 1), END, np.int32)
-        mask = np.zeros((count, data.longest), bool)
-        tokens[:, 0] = BEGIN
-        for lane, row in enumerate(rows):
-            captions = part.captions[row]
-            chosen = captions[0 if rng is None else rng.integers(len(captions))]
-            said = data.tokens(chosen)[: data.longest - 1]
-            tokens[lane, 1 : 1 + len(said)], mask[lane, : 1 + len(said)] = said, True
-        filled = np.concatenate([rows, np.zeros(count - len(rows), int)])
-        pictures, read = part.pictures(filled, rng), tokens[:, :-1]
-        if rng is not None:
-            read = np.where(rng.random(read.shape) < config.unread, BEGIN, read)
-        return tasks.Batch(read, tokens[:, 1:], mask=mask, context=pictures)
-
     def train(position: int) -> "Batch":
         rng = generator(config.seed, position)
-        rows = rng.integers(0, len(data.train.captions), config.lanes)
-        return batch(data.train, rows, rng, config.lanes)
+        parts = [(data.train, config.lanes)]
+        if data.invented:
+            more = round(config.invented * config.lanes)
+            parts = [(data.train, config.lanes - more), (data.invented, more)]
+        drawn = [(part, rng.integers(0, len(part.captions), count)) for part, count in parts]
+        return _batch(config, data, drawn, rng, config.lanes)
 
     def valid() -> Any:
         for begin in range(0, len(data.valid.captions), _VALID_LANES):
             rows = np.arange(begin, min(begin + _VALID_LANES, len(data.valid.captions)))
-            yield batch(data.valid, rows, None, _VALID_LANES)
+            yield _batch(config, data, [(data.valid, rows)], None, _VALID_LANES)
 
     def wrong(ys: Any, targets: Any) -> Any:
         return (ys.argmax(-1) != targets).astype(ys.dtype)
