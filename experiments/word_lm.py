@@ -78,8 +78,8 @@ def check(config: Config) -> None:
     """BadInput where --epochs would decide in silence over what was asked for in steps."""
     for name in ("steps", "eval_every", "save_every") if config.epochs else ():
         if (given := getattr(config, name)) != getattr(Config, name):
-            written = f"--{name.replace('_', '-')} {given}"
-            raise BadInput(f"{written} does nothing beside --epochs {config.epochs}; --epochs 0")
+            idle = f"--{name.replace('_', '-')} {given} does nothing beside --epochs"
+            raise BadInput(f"{idle} {config.epochs}; add --epochs 0")
 
 
 def run(config: Config) -> dict[str, Any]:
