@@ -150,25 +150,30 @@ def dense(cell, params, data, *, itself):
         return -jax.nn.log_softmax(y)[target]
 
     eye = np.eye(H)
-    P = jax.tree.map(lambda a: jnp.zeros((*h.shape, *a.shape)), w)
-    bars = jax.tree.map(jnp.zeros_like, params)
-    for x, target in zip(data.inputs[0], data.targets[0], strict=True):
-        at = None if itself else jax.tree.unflatten(tree, [a[None] for a in h])
-        J = jax.jacrev(lambda h, x=x, at=at: step(w, h, x, at))(h)  # [k, H, k, H]
-        J = J * eye[None, :, None]
-        now = jax.jacrev(lambda w, h=h, x=x: step(w, h, x))(w)
-        P = jax.tree.map(lambda p, n, J=J: jnp.tensordot(J, p, 2) + n, P, now)
-        own = jax.tree.map(lambda p: np.tile(eye, p.shape[-1] // H), P)
-        P = jax.tree.map(lambda p, o: p * o.reshape(1, H, *[1] * (p.ndim - 3), -1), P, own)
+
+    def kept(p):  # [k, H, ...], the unit's own columns of the weights
+        own = np.tile(eye, p.shape[-1] // H)
+        return p * own.reshape(1, H, *[1] * (p.ndim - 3), -1)
+
+    def body(loop, at):
+        h, P, bars = loop
+        x, target = at
+        back = None if itself else jax.tree.unflatten(tree, [a[None] for a in h])
+        J = jax.jacrev(lambda h: step(w, h, x, back))(h) * eye[None, :, None]  # [k, H, k, H]
+        now = jax.jacrev(lambda w: step(w, h, x))(w)
+        P = jax.tree.map(lambda p, n: kept(jnp.tensordot(J, p, 2) + n), P, now)
         h = step(w, h, x)
         h_bar, out_bar = jax.grad(lost, (0, 1))(h, out, target)
-        layer_bar = jax.tree.map(lambda p, h_bar=h_bar: jnp.tensordot(h_bar, p, 2), P)
+        layer_bar = jax.tree.map(lambda p: jnp.tensordot(h_bar, p, 2), P)
         bars = jax.tree.map(jnp.add, bars, {"layers": (layer_bar,), "out": out_bar})
-    return bars
+        return (h, P, bars), None
+
+    P = jax.tree.map(lambda a: jnp.zeros((*h.shape, *a.shape)), w)
+    begin = (h, P, jax.tree.map(jnp.zeros_like, params))
+    return jax.lax.scan(body, begin, (data.inputs[0], data.targets[0]))[0][2]
 
 
-@pytest.mark.parametrize("cell", ["gru", "lstm"])
-@pytest.mark.parametrize("name", ["snap1", "rflo"])
+@pytest.mark.parametrize(("name", "cell"), [("snap1", "gru"), ("rflo", "lstm")])
 def test_it_is_rtrl_with_all_but_a_units_own_put_to_zero(name, cell):
     params, data = weights(model(cell)), batch(lanes=1, ragged=False)
     got = by_road(name, cell, params, data)[-1]
