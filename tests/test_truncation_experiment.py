@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from experiments import truncation
+from experiments import cutting, truncation
 from experiments.cutting.measure import whole
 from experiments.cutting.problems import problem
 from experiments.cutting.report import mean_and_half_width, mean_curve, record, saturates
@@ -182,6 +182,16 @@ def test_what_diverges_ends_no_grid_unless_that_is_asked_for(
     monkeypatch.setattr(fit, "fit", refuse)
     assert truncation.main([*TOY.split(), *flags, "--out", str(tmp_path / "a")]) == 2
     assert f"error: {most} in a row" in capsys.readouterr().err
+
+
+def test_the_memory_of_a_road_has_the_influence_that_goes_on_with_the_state(monkeypatch):
+    monkeypatch.setattr(cutting.measure, "_TURNS", 1)
+    config = truncation.Config(cell="tanh", k1=1, lengths=(), estimators=("snap1",))
+    found = cutting.costs(config, problem(config), cutting.entries(config))
+    weights = 9 * 32 + 32 * 32 + 32  # W_xh, W_hh, b_h
+    influence = 16 * weights * 4 / 2**20
+    # As it was, and as it will be.
+    assert 2 * influence < found["snap1"]["mib"] < 4 * influence
 
 
 def test_sequences_are_asked_where_their_task_says():

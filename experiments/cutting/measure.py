@@ -17,24 +17,28 @@ WHOLE = "whole"  # names the gradient that all are compared with; no row is call
 
 
 def costs(config: "Config", problem: Problem, rows: list[Entry]) -> dict[str, dict[str, float]]:
-    """Milliseconds of an update and MiB that it takes beside its state, by the entry's name.
+    """Milliseconds of an update and MiB that it takes beside weights and h, by the entry's name.
 
-    The median of several turns, one entry after the other in each, of updates as `fit` does them.
+    MiB: what is in memory for a while, and the influence that goes on with h. Milliseconds: the
+    median of several turns, one entry after the other in each, of updates as `fit` does them.
     """
     import jax
     import numpy as np
 
-    from rnn_jax import pace
+    from rnn_jax import estimators, pace
 
     ready, found = {}, {}
     for entry in rows:
         one = recipe(config, problem, entry, config.lr, config.seed)
         count = min(8, pace.room(one.task))
         data, _ = pace.batches(one.task, 0, count, count)
-        arguments = (one.start(), data, np.int32(count), one.key())
+        begun = one.start()
+        arguments = (begun, data, np.int32(count), one.key())
         compiled = jax.jit(one.steps()).lower(*arguments).compile()
         ready[entry.name] = partial(compiled, *arguments)
-        memory = compiled.memory_analysis().temp_size_in_bytes / 2**20
+        influence = begun.carry["influence"] if entry.road in estimators.FORWARD else ()
+        held = sum(a.nbytes for a in jax.tree.leaves(influence))
+        memory = (compiled.memory_analysis().temp_size_in_bytes + held) / 2**20
         found[entry.name] = {"mib": round(memory, 3), "of_steps": count}
         jax.block_until_ready(ready[entry.name]())
     times: dict[str, list[float]] = {name: [] for name in ready}
