@@ -2,6 +2,7 @@
 
 import json
 import math
+import types
 
 import numpy as np
 import pytest
@@ -94,7 +95,8 @@ def test_confidence_and_saturation_by_hand():
 
 def test_the_quickest_row_is_done_within_the_time_it_takes():
     ms = 2.65  # 3 ms / 1e3 * 1e3 < 3 ms
-    runs = [Trained([{"step": s, "valid": 1 / s} for s in (1, 2, 3)], None)]
+    rows = [{"step": s, "valid": 1 / s} for s in (1, 2, 3)]
+    runs = [Trained(rows, types.SimpleNamespace(step=3))]
     entries = [Entry(name, "truncated", Truncation(8, 8), 8, 3) for name in ("quick", "slow")]
     costs = {"quick": {"ms": ms, "mib": 0}, "slow": {"ms": 1.3 * ms, "mib": 0}}
     quick, slow = record(entries, dict.fromkeys(("quick", "slow"), {0.1: runs}), costs, {}, {})
