@@ -66,7 +66,8 @@ def test_a_run_that_differs_in_seed_alone_compiles_nothing_anew(capsys, text, tm
     try:
         counts = []
         for seed in ("5", "6"):
-            train(capsys, text, tmp_path / seed, "--steps", "2", "--seed", seed)
+            # A learning rate of no other test here, so that the first has something to compile.
+            train(capsys, text, tmp_path / seed, "--steps", "2", "--lr", "0.0123", "--seed", seed)
             counts.append(len(compiled))
     finally:
         jax.monitoring.unregister_event_duration_listener(told)
