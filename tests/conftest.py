@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+gc.disable()  # what is imported stays: to look for what does not is a fifth of collecting tests
 os.environ["JAX_PLATFORMS"] = os.environ.get("RNN_JAX_TEST_PLATFORM", "cpu")
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -34,6 +35,12 @@ _ASKED = os.environ.get("XLA_FLAGS", "")
 os.environ["XLA_FLAGS"] = " ".join(filter(None, [_FOUR_DEVICES, _COMPILED, _ASKED]))
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+def pytest_collection_finish():
+    """What there is before the first test is not looked through again after each module."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -81,7 +88,6 @@ def no_room_is_made_for_programs():
 @pytest.fixture(scope="module", autouse=True)
 def nothing_left_behind():
     """A module's programs leave the memory with it; until then there is little to collect."""
-    gc.disable()
     yield
     sys.modules["jax"].clear_caches()
     gc.collect()
