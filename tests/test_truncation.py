@@ -21,6 +21,8 @@ from rnn_jax.truncation import Truncation, drawn, objective, widened
 B, X, H, V, LONG = 3, 5, 4, 7, 24
 LAYERS = [cells.vanilla(X, H, learned_start=True)]
 MODEL = recurrent(stack(*LAYERS), layers.dense(H, V))
+STARTED = jax.jit(MODEL.start, static_argnums=1)
+SUMMED = jax.jit(functools.partial(summed_loss, MODEL, cross_entropy, keys=None))
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +34,15 @@ def _float64():
 def weights():
     noise = np.random.default_rng(1)
     shapes = jax.eval_shape(MODEL.init, jax.random.key(0))
-    return jax.tree.map(lambda a: jnp.asarray(noise.normal(size=a.shape) / 2), shapes)
+    return jax.tree.map(lambda a: noise.normal(size=a.shape) / 2, shapes)
+
+
+def numpy(tree):
+    return jax.tree.map(np.asarray, tree)
+
+
+def start(params):
+    return numpy(STARTED(params, B))
 
 
 def stream(length=LONG):
@@ -90,11 +100,11 @@ def by_pieces(params, carry, batch, edges, crossing):
     """The gradient when each piece has weights of its own: a loss in piece j reaches those of piece
     i by the product of ``crossing[l][lane]`` over i < l <= j."""
     lengths, at = tuple(np.diff(edges)), slice(edges[0], edges[-1])
-    bars = jax.tree.map(jnp.zeros_like, params)
+    bars = jax.tree.map(np.zeros_like, params)
     for lane in range(B):
         h = jax.tree.map(lambda a, lane=lane: a[lane : lane + 1], carry)
         steps = (batch.inputs[lane, at], batch.targets[lane, at], batch.weights[lane, at])
-        parts = parts_of_a_lane(lengths, params, h, *steps)
+        parts = numpy(parts_of_a_lane(lengths, params, h, *steps))
         for j, i in itertools.product(range(len(lengths)), repeat=2):
             if i <= j:
                 scale = np.prod([crossing[k][lane] for k in range(i + 1, j + 1)])
@@ -103,7 +113,7 @@ def by_pieces(params, carry, batch, edges, crossing):
 
 
 def some_carry(params):
-    return jax.tree.map(lambda a: a + 0.3, MODEL.start(params, B))
+    return jax.tree.map(lambda a: a + 0.3, start(params))
 
 
 @functools.cache
@@ -117,7 +127,7 @@ def compiled(cut):
 
 
 def gradient(cut, params, carry, batch, keys=None):
-    return compiled(cut)(params, carry, batch, keys)
+    return numpy(compiled(cut)(params, carry, batch, keys))
 
 
 def close(got, want, tolerance=1e-12):
@@ -136,19 +146,19 @@ def test_shorter_than_an_update_the_pieces_gradients_are_summed(k2):
 
 def test_longer_than_an_update_the_steps_before_are_in_the_gradient_and_not_in_the_loss():
     params, cut = weights(), Truncation(2, 6)
-    wide, start = widened(task(2), cut), MODEL.start(weights(), B)
-    carry, silent = start, lambda new: stream()._replace(weights=stream().weights * after(new))
+    wide, carry = widened(task(2), cut), start(params)
     for position in range(4):
         (_, (weight, carry)), bars = gradient(cut, params, carry, wide.batch(position))
         # Six steps back from the end of the chunk, or from the stream's start.
         begin, new = max(0, 2 * position - 4), 2 * position
+        looked_at = (np.arange(LONG) >= new) & (np.arange(LONG) < new + 2)
+        silent = stream()._replace(weights=stream().weights * looked_at[None])
         if begin:
-            h = led_to(params, start, 0, begin)
-            edges = range(begin, new + 3, 2)
-            close(bars, by_pieces(params, h, silent(new), edges, np.ones((len(edges), B))))
+            h, edges = led_to(params, start(params), 0, begin), range(begin, new + 3, 2)
+            close(bars, by_pieces(params, h, silent, edges, np.ones((len(edges), B))))
         else:  # the learned start is in it too
-            whole = part(silent(new), 0, new + 2)._replace(fresh=np.ones(B, bool))
-            close(bars, gradient(Truncation(8, 8), params, start, whole)[1])
+            whole = part(silent, 0, 6)._replace(fresh=np.ones(B, bool))
+            close(bars, gradient(Truncation(6, 6), params, start(params), whole)[1])
         close(weight, part(stream(), new, new + 2).weights.sum())
 
 
@@ -158,17 +168,17 @@ def after(step):
 
 def led_to(params, carry, begin, end):
     """Every lane's carry after steps begin … end of the stream."""
-    return summed_loss(MODEL, cross_entropy, params, carry, part(stream(), begin, end), None)[1][1]
+    return numpy(SUMMED(params, carry, part(stream(), begin, end)))[1][1]
 
 
 def test_with_the_edge_at_zero_each_piece_is_a_sequence_of_its_own():
     params, batch = weights(), part(stream(), 0, 8)
-    lost = jax.tree.map(lambda a: a + 9.0, MODEL.start(params, B))
+    lost = jax.tree.map(lambda a: a + 9.0, start(params))
     _, bars = gradient(Truncation(8, 2, edge="zero"), params, lost, batch)
-    want = jax.tree.map(jnp.zeros_like, params)
+    want = jax.tree.map(np.zeros_like, params)
     for begin in range(0, 8, 2):
         piece = part(batch, begin, begin + 2)._replace(fresh=np.ones(B, bool))
-        want = jax.tree.map(jnp.add, want, gradient(Truncation(2, 2), params, lost, piece)[1])
+        want = jax.tree.map(np.add, want, gradient(Truncation(2, 2), params, lost, piece)[1])
     close(bars, want)
 
 
@@ -178,15 +188,15 @@ def test_burnt_in_a_piece_begins_where_the_steps_before_it_lead(k1, k2):
     position = 16 // k1
     window = widened(task(k1), cut).batch(position)
     assert window.inputs.shape[1] == k1 + cut.before
-    _, bars = gradient(cut, params, MODEL.start(params, B), window)
-    want = jax.tree.map(jnp.zeros_like, params)
+    _, bars = gradient(cut, params, start(params), window)
+    want = jax.tree.map(np.zeros_like, params)
     new, old = min(k1, k2), max(k2 - k1, 0)
     for begin in range(16, 16 + k1, new):
-        h = led_to(params, MODEL.start(params, B), begin - old - 3, begin - old)
+        h = led_to(params, start(params), begin - old - 3, begin - old)
         silent = stream()._replace(weights=stream().weights * after(begin))
         edges = [begin - old, begin + new]
         bars_here = by_pieces(params, h, silent, edges, np.ones((2, B)))
-        want = jax.tree.map(jnp.add, want, bars_here)
+        want = jax.tree.map(np.add, want, bars_here)
     close(bars, want)
 
 
@@ -195,7 +205,7 @@ def test_random_cuts_multiply_what_crosses_them(lengths):
     params, batch = weights(), part(stream(), 0, 8)
     cut, carry = Truncation(8, 4, lengths=lengths, grain=2), some_carry(weights())
     keys = jax.random.split(jax.random.key(3), B)
-    crossing = np.asarray(drawn(cut, keys))
+    crossing = np.asarray(jax.jit(drawn, static_argnums=0)(cut, keys))
     assert crossing.shape == (4, B) and len(np.unique(crossing[1:])) == 2
     assert set(np.unique(crossing[1:])) == {0, 2.0 if lengths == "artbp" else 1.0}
     _, bars = gradient(cut, params, carry, batch, keys)
@@ -205,11 +215,9 @@ def test_random_cuts_multiply_what_crosses_them(lengths):
 
 
 def test_the_value_is_kept_and_the_gradient_is_the_given_one():
-    params, bars = (
-        {"a": jnp.arange(3.0), "b": jnp.ones(())},
-        {"a": jnp.arange(3.0), "b": jnp.ones(())},
-    )
-    value, got = jax.value_and_grad(lambda p: with_gradient(p["a"].sum() ** 3, p, bars))(params)
+    params, bars = ({"a": np.arange(3.0), "b": np.ones(())} for _ in range(2))
+    given = lambda p: with_gradient(p["a"].sum() ** 3, p, bars)
+    value, got = jax.jit(jax.value_and_grad(given))(params)
     assert value == 27.0
     close(got, bars)
 
@@ -218,9 +226,9 @@ def test_the_value_is_kept_and_the_gradient_is_the_given_one():
 def test_a_training_step_takes_it_and_lanes_go_on(cut):
     """Two updates of make_step equal two updates by hand."""
     wide, sgd = widened(task(4), cut), optax.sgd(0.5)
-    state = create(MODEL, sgd, weights(), B)
+    state = jax.jit(lambda params: create(MODEL, sgd, params, B))(weights())
     step = jax.jit(make_step(MODEL, cross_entropy, sgd, total=objective(cut)))
-    params, carry = weights(), MODEL.start(weights(), B)
+    params, carry = weights(), start(weights())
     for position in range(3):
         batch = wide.batch(position)
         (_, (weight, carry)), bars = gradient(cut, params, carry, batch)
