@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.export
 import jax.numpy as jnp
+import jaxlib
 import numpy as np
 import optax
 import pytest
@@ -30,6 +31,7 @@ VECTORS = recurrent(
     stack(*[cells.vanilla(size, H, learned_start=True) for size in (X, H)]),
     layers.dense(H, V),
 )
+APPLIED = jax.jit(VECTORS.apply)
 SGD, ADAM = optax.sgd(0.5), optax.adam(0.1)
 ONES = np.ones((B, T), np.float32)
 
@@ -48,13 +50,18 @@ def weights(model: Model) -> Any:
     """Random parameters, biases and starts too, without the cost of compiling an initialization."""
     noise = np.random.default_rng(1)
     return jax.tree.map(
-        lambda a: jnp.asarray(noise.normal(size=a.shape) / a.shape[0] ** 0.5, a.dtype),
+        lambda a: (noise.normal(size=a.shape) / a.shape[0] ** 0.5).astype(a.dtype),
         jax.eval_shape(model.init, jax.random.key(0)),
     )
 
 
-def begin(model: Model, optimizer: Any = SGD, **options: Any) -> TrainState:
-    return create(model, optimizer, weights(model), B, **options)
+def begin(model: Model, optimizer: Any = SGD, average: bool = False) -> TrainState:
+    return beginning(model, optimizer, average)(weights(model))
+
+
+@functools.cache
+def beginning(model: Model, optimizer: Any, average: bool) -> Any:
+    return jax.jit(lambda params: create(model, optimizer, params, B, average))
 
 
 @functools.cache
@@ -84,16 +91,16 @@ def test_three_chunks_are_truncated_bptt_by_hand() -> None:
     rate, momentum, largest = 0.5, 0.9, 0.4
     optimizer = optax.chain(optax.clip_by_global_norm(largest), optax.sgd(rate, momentum))
     step, state = jitted(LSTM, optimizer), begin(LSTM, optimizer)
-    params, (carry,) = state.params, state.carry
-    velocity = jax.tree.map(jnp.zeros_like, params)
+    params, (carry,) = jax.tree.map(np.asarray, (state.params, state.carry))
+    velocity = jax.tree.map(np.zeros_like, params)
     by_hand = jax.jit(jax.value_and_grad(chunk_loss, has_aux=True))
     clipped = []
     for n in range(3):
         counts = np.random.default_rng(n).choice([0.0, 0.5, 1.0], (B, T)).astype(np.float32)
         batch = chunk(n, weights=counts)
         state, metrics = step(state, batch)
-        (loss, carry), bars = by_hand(params, carry, batch)
-        norm = np.sqrt(sum(float(jnp.sum(bar**2)) for bar in jax.tree.leaves(bars)))
+        (loss, carry), bars = jax.tree.map(np.asarray, by_hand(params, carry, batch))
+        norm = np.sqrt(sum(np.sum(bar**2) for bar in jax.tree.leaves(bars)))
         clipped.append(norm > largest)
         velocity = jax.tree.map(
             lambda v, bar, norm=norm: momentum * v + bar * min(1, largest / norm), velocity, bars
@@ -149,28 +156,41 @@ def test_learned_start_has_a_gradient_where_a_lane_is_fresh() -> None:
             assert ((old["h_0"] != new["h_0"]) == learns).all()
 
 
-def cut_apply(model: Model, lanes: int, steps: int, cuts: list[int]) -> tuple[Any, Any]:
+# What conftest.py takes from XLA, given back to a program that is to be as users compile it.
+AS_USERS = {
+    "xla_backend_optimization_level": 3,
+    "xla_llvm_disable_expensive_passes": False,
+    "xla_cpu_parallel_codegen_split_count": 32,
+}
+if jaxlib.__version__.startswith("0.10."):
+    AS_USERS["xla_cpu_use_fusion_emitters"] = True
+
+
+def cut_apply(
+    model: Model, lanes: int, steps: int, cuts: list[int], options: Any = None
+) -> tuple[Any, Any]:
     """(carry, ys) in one chunk, and in the pieces between the cuts."""
     params = weights(model)
     tokens = np.random.default_rng(0).integers(0, params["out"]["b_y"].size, (steps, lanes))
-    apply, carry = jax.jit(model.apply), model.start(params, lanes)
+    carry = jax.jit(model.start, static_argnums=1)(params, lanes)
+    apply = jax.jit(model.apply, compiler_options=options)
     whole, pieces = apply(params, carry, tokens), []
     for piece in np.split(tokens, cuts):
         carry, ys = apply(params, carry, piece)
         pieces.append(ys)
-    return whole, (carry, jnp.concatenate(pieces))
+    return whole, (carry, np.concatenate(pieces))
 
 
-@pytest.mark.optimised
 @pytest.mark.parametrize("embed", [0, 128])
 def test_two_halves_are_the_whole_to_the_bit_at_char_lms_shapes(embed: int) -> None:
-    whole, halves = cut_apply(language_model(66, "lstm", 128, 2, embed), 50, 50, [25])
+    """Optimised, for where XLA fuses and vectorises sums such claims are harder to keep."""
+    whole, halves = cut_apply(language_model(66, "lstm", 128, 2, embed), 50, 50, [25], AS_USERS)
     assert same(whole, halves)
 
 
 @pytest.mark.parametrize("cell", ["tanh", "gru", "lstm"])
 def test_any_cut_of_any_lanes_is_the_whole(cell: str) -> None:
-    for lanes, cuts in [(1, [1]), (3, [2])]:
+    for lanes, cuts in [(1, [1]), (3, [3])]:  # both halves of the latter are one program
         close(*cut_apply(language_model(V, cell, H, 1), lanes, 6, cuts), 1e-5)
 
 
@@ -185,7 +205,7 @@ def test_digest_does_not_depend_on_the_steps_in_a_dispatch() -> None:
         for count in counts:
             data, _ = batches(task, int(state.step), count, 4)
             state, metrics = advance(state, data, np.int32(count), jax.random.key(7))
-            assert not metrics.loss[count:].any()
+            assert not np.asarray(metrics.loss)[count:].any()
             losses += metrics.loss[:count].tolist()
         assert state.step == 4 and len(set(losses)) == 4
         ends.append((digest(state), losses))
@@ -197,11 +217,12 @@ def test_step_that_is_not_finite_changes_nothing_and_is_counted(what: str) -> No
     step, broken = jitted(VECTORS, ADAM, decay=0.2), 1
     before, _ = step(begin(VECTORS, ADAM, average=True), vector_chunk(0))
     batch, carry = vector_chunk(1), before.carry
-    want, _ = jax.jit(VECTORS.apply)(before.params, carry, np.swapaxes(batch.inputs, 0, 1))
+    want, _ = APPLIED(before.params, carry, np.swapaxes(batch.inputs, 0, 1))
     if what == "input":
         batch.inputs[broken, 2, 3] = np.nan
     elif what == "carry":  # of the upper layer alone: the lower one is sound, the lane is not
-        carry = (carry[0], carry[1].at[broken, 4].set(jnp.nan))
+        carry = (carry[0], np.array(carry[1]))
+        carry[1][broken, 4] = np.nan
     else:  # the loss is infinite and every carry is sound
         batch = batch._replace(weights=ONES * np.float32([1, 1, np.inf, 1]))
     after, metrics = step(before.replace(carry=carry), batch)
@@ -209,8 +230,9 @@ def test_step_that_is_not_finite_changes_nothing_and_is_counted(what: str) -> No
     for part in ("params", "opt_state", "average"):
         assert same(getattr(after, part), getattr(before, part)), part
     if what != "weight":
-        start = VECTORS.start(before.params, B)
-        want = jax.tree.map(lambda a, h_0: a.at[broken].set(h_0[broken]), want, start)
+        want = tuple(map(np.array, want))
+        for h, w in zip(want, before.params["layers"], strict=True):
+            h[broken] = w["h_0"]
     close(after.carry, want, 1e-6)
     again, metrics = step(after, vector_chunk(2))
     assert np.isfinite(metrics.loss) and again.skipped == 1 and again.step == 3
@@ -222,7 +244,7 @@ def test_finite_loss_with_a_gradient_that_is_not_is_skipped() -> None:
         return jnp.sqrt(jnp.abs(ys - targets[..., None])).sum(-1)  # no slope at 0
 
     state = begin(TANH)
-    state.params["out"] = jax.tree.map(jnp.zeros_like, state.params["out"])
+    state.params["out"] = jax.tree.map(np.zeros_like, weights(TANH)["out"])
     after, metrics = jitted(TANH, SGD, loss)(state, chunk(0, targets=0 * ONES))
     assert metrics.loss == 0 and not np.isfinite(metrics.gradient_norm)
     assert after.skipped == 1 and same(after.params, state.params)
@@ -239,8 +261,9 @@ def test_loss_is_the_mean_over_the_weighted_steps() -> None:
     mask = np.arange(T) < np.array([T, 1, 3])[:, None]
     counts = np.where(mask, np.float32([2, 0.25, 0, 0.5]), 0)
     batch, state = chunk(0), begin(TANH)
-    _, ys = jax.jit(TANH.apply)(state.params, state.carry, batch.inputs.T)
-    each = -np.take_along_axis(np.asarray(jax.nn.log_softmax(ys)), batch.targets.T[..., None], -1)
+    log_p = jax.jit(lambda *inputs: jax.nn.log_softmax(TANH.apply(*inputs)[1]))
+    ys = np.asarray(log_p(state.params, state.carry, batch.inputs.T))
+    each = -np.take_along_axis(ys, batch.targets.T[..., None], -1)
     want = (each[..., 0].T * counts).sum() / counts.sum()
     # What is not there may be anything.
     ragged = batch._replace(
@@ -262,7 +285,8 @@ def test_average_follows_its_formula() -> None:
         state, _ = step(state, vector_chunk(n))
         d = min(decay, (1 + n) / (10 + n))
         short.append(d < decay)
-        want = jax.tree.map(lambda a, p, d=d: d * a + (1 - d) * p, want, state.params)
+        new = jax.tree.map(np.asarray, state.params)
+        want = jax.tree.map(lambda a, p, d=d: d * np.asarray(a) + (1 - d) * p, want, new)
         close(state.average, want, 1e-6)
     assert short == [True, True, False, False]
 
@@ -291,9 +315,10 @@ def test_dropout_is_decided_by_seed_step_and_lane() -> None:
 
 def test_dropout_keeps_the_expected_value() -> None:
     keys = jax.random.split(jax.random.key(0), 20)
-    x = jnp.broadcast_to(jnp.linspace(1.0, 2.0, 30), (50, 20, 30))
-    for rate in (0.2, 0.7):
-        ratio = np.asarray(layers.dropout(keys, x, rate) / x, np.float64)
+    x = np.broadcast_to(np.linspace(1, 2, 30, dtype=np.float32), (50, 20, 30))
+    both = jax.jit(lambda keys: [layers.dropout(keys, x, rate) for rate in (0.2, 0.7)])(keys)
+    for rate, y in zip((0.2, 0.7), both, strict=True):
+        ratio = np.asarray(y, np.float64) / x
         kept = ratio != 0
         np.testing.assert_allclose(ratio[kept], 1 / (1 - rate), rtol=1e-5)
         sigma = np.sqrt(rate / (1 - rate) / ratio.size)
@@ -304,8 +329,8 @@ def test_dropout_keeps_the_expected_value() -> None:
 
 
 def test_locked_dropout_is_one_mask_for_all_steps():
-    keys, x = jax.random.split(jax.random.key(0), 20), jnp.ones((5, 20, 300))
-    y = np.asarray(layers.dropout(keys, x, 0.3, locked=True))
+    keys, x = jax.random.split(jax.random.key(0), 20), np.ones((5, 20, 300), np.float32)
+    y = np.asarray(jax.jit(lambda keys: layers.dropout(keys, x, 0.3, locked=True))(keys))
     assert (y == y[0]).all() and len({lane.tobytes() for lane in y[0].T}) > 250
     assert abs(y.mean() - 1) < 4 * np.sqrt(0.3 / 0.7 / y[0].size)
 
@@ -314,7 +339,7 @@ def test_weight_drop_is_the_gradient_at_weights_with_holes() -> None:
     """Only W_hh has holes, other ones in each layer and at each step, and none without a key."""
     noise = functools.partial(layers.weight_drop, rate=0.4)
     start = begin(TANH)
-    dropped = noise(jax.random.key(3), start.params)
+    dropped = jax.tree.map(np.asarray, jax.jit(noise)(jax.random.key(3), start.params))
     changed = [
         jax.tree_util.keystr(path)
         for (path, a), b in zip(
@@ -323,9 +348,9 @@ def test_weight_drop_is_the_gradient_at_weights_with_holes() -> None:
         if not np.array_equal(a, b)
     ]
     assert changed == ["['layers'][0]['W_hh']", "['layers'][1]['W_hh']"]
-    holes = [np.asarray(layer["W_hh"]) == 0 for layer in dropped["layers"]]
+    holes = [layer["W_hh"] == 0 for layer in dropped["layers"]]
     assert (holes[0] != holes[1]).any() and 0.2 < np.mean(holes) < 0.6
-    kept = np.asarray(dropped["layers"][0]["W_hh"] / start.params["layers"][0]["W_hh"])
+    kept = dropped["layers"][0]["W_hh"] / np.asarray(start.params["layers"][0]["W_hh"])
     np.testing.assert_allclose(kept[~holes[0]], 1 / 0.6, rtol=1e-6)
     with_noise = jitted(TANH, noise=noise)
     assert same(with_noise(start, chunk(0)), jitted(TANH)(start, chunk(0)))
@@ -341,8 +366,9 @@ def test_evaluation_is_one_stream_read_once() -> None:
     tokens = np.random.default_rng(0).integers(0, V, 301, np.int32)
     stream = Stream(tokens[:-1], tokens[1:], np.arange(300) == 0)
     task = Task(chunk, held_out(stream), cross_entropy, B, 100, B * T)
-    _, ys = jax.jit(model.apply)(params, model.start(params, 1), tokens[:-1, None])
-    want = -jax.nn.log_softmax(ys)[np.arange(300), 0, tokens[1:]].mean()
+    log_p = lambda W, xs: jax.nn.log_softmax(model.apply(W, model.start(W, 1), xs)[1])
+    ys = np.asarray(jax.jit(log_p)(params, tokens[:-1, None]))
+    want = -ys[np.arange(300), 0, tokens[1:]].mean()
     np.testing.assert_allclose(make_evaluate(model, task)(params).loss, want, rtol=1e-6)
 
 
@@ -354,8 +380,7 @@ def test_every_step_lowers_for_gpus_and_tpus(cell: str) -> None:
     batch = chunk(0, mask=ONES > 0, fresh=ONES > 0)
     state = jax.eval_shape(lambda: begin(model, optimizer, average=True))
     data = jax.tree.map(lambda a: jax.ShapeDtypeStruct((2, *a.shape), a.dtype), batch)
-    for platform in ("cuda", "tpu"):
-        exported = jax.export.export(jax.jit(step), platforms=[platform])(
-            state, data, jax.ShapeDtypeStruct((), jnp.int32), jax.eval_shape(jax.random.key, 0)
-        )
-        assert exported.platforms == (platform,) and exported.mlir_module_serialized
+    exported = jax.export.export(jax.jit(step), platforms=["cuda", "tpu"])(
+        state, data, jax.ShapeDtypeStruct((), jnp.int32), jax.eval_shape(jax.random.key, 0)
+    )
+    assert exported.platforms == ("cuda", "tpu") and exported.mlir_module_serialized
