@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from weights import drawn
 
 from rnn_jax import cells
 from rnn_jax.errors import BadInput
@@ -20,36 +21,43 @@ MODULES = [
 
 
 @pytest.mark.parametrize("residual", [False, True])
-def test_stack_is_its_layers_one_after_another(key, residual):
+def test_stack_is_its_layers_one_after_another(residual):
     first, second = cells.gru(X, H), cells.lstm(H, H)
     model = stack(first, second, residual=residual)
-    W = model.init(key)
-    xs = jax.random.normal(key, (T, B, X))
-    start = model.start(W, B)
-    (end_1, end_2), ys = model.apply(W, start, xs)
-    carry_1, below = unroll(first, W[0], xs, start[0])
-    carry_2, above = unroll(second, W[1], below, start[1])
-    want = above + below if residual else above
-    for got, expected in [(ys, want), (end_1, carry_1), (end_2[1], carry_2[1])]:
+    W = drawn(model.init)
+    start = drawn(lambda _: model.start(W, B), seed=1)
+    xs = np.random.default_rng(2).normal(size=(T, B, X)).astype(np.float32)
+    (end_1, end_2), ys = jax.jit(model.apply)(W, start, xs)
+
+    @jax.jit
+    def by_layer(W, start, xs):
+        carry_1, below = unroll(first, W[0], xs, start[0])
+        carry_2, above = unroll(second, W[1], below, start[1])
+        return above + below if residual else above, carry_1, carry_2[1]
+
+    for got, expected in zip((ys, end_1, end_2[1]), by_layer(W, start, xs), strict=True):
         np.testing.assert_array_equal(got, expected)
 
 
 @pytest.mark.parametrize("tokens", [(T, B), (T, V)], ids=["few tokens", "small table"])
-def test_embedded_cell_is_the_cell_on_rows_of_the_table(key, tokens):
+def test_embedded_cell_is_the_cell_on_rows_of_the_table(tokens):
     cell = cells.gru(X, H)
     reader = cells.embedded(cell, V, X)
-    w = reader.init(key)
-    read = jax.random.randint(key, tokens, 0, V)
-    start = reader.start(w, tokens[1])
+    w = drawn(reader.init)
+    read = np.random.default_rng(1).integers(0, V, tokens)
+    start = np.zeros((tokens[1], H), np.float32)
 
     def loss(w, xs, cell):
         _, ys = unroll(cell, w, xs, start)
         return jnp.sum(jnp.sin(ys))
 
-    got, bars = jax.value_and_grad(lambda w: loss(w, read, reader))(w)
-    want, (R_bar, w_bar) = jax.value_and_grad(lambda R, w: loss(w, R[read], cell), argnums=(0, 1))(
-        w["R"], w["cell"]
-    )
+    @jax.jit
+    def both(w):
+        by_rows = jax.value_and_grad(lambda R, w: loss(w, R[read], cell), argnums=(0, 1))
+        of_tokens = jax.value_and_grad(lambda w: loss(w, read, reader))
+        return of_tokens(w), by_rows(w["R"], w["cell"])
+
+    (got, bars), (want, (R_bar, w_bar)) = both(w)
     np.testing.assert_allclose(got, want, rtol=1e-6)
     for a, b in zip(jax.tree.leaves(bars), jax.tree.leaves((R_bar, w_bar)), strict=True):
         np.testing.assert_allclose(a, b, atol=2e-6)
@@ -87,8 +95,9 @@ def test_no_two_dropouts_of_a_model_share_a_key(name, monkeypatch):
             if hasattr(module, used):
                 monkeypatch.setattr(module, used, stand_in)
     model = from_spec({"builder": name, "arguments": {**SPECS[name], "hidden": 2, "dropout": 0.5}})
-    xs = jnp.zeros((T, B, X)) if name == "frame_model" else jnp.zeros((T, B), jnp.int32)
-    context = {"tokens": jnp.zeros((B, T), jnp.int32), "mask": jnp.ones((B, T), bool)}
+    tokens, frames = np.zeros((T, B), np.int32), np.zeros((T, B, X), np.float32)
+    xs = jax.device_put(frames if name == "frame_model" else tokens)
+    context = jax.device_put({"tokens": tokens.T, "mask": np.ones((B, T), bool)})
 
     def run(W):
         carry = model.start(W, B)
