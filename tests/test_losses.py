@@ -1,9 +1,12 @@
 """Outputs over many words: exact probabilities by brute force, approximations in the limit."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from weights import drawn
 
 from rnn_jax import losses
 from rnn_jax.errors import BadInput
@@ -20,31 +23,29 @@ def double():
         yield
 
 
+@functools.cache  # so that tests of the same output share its programs
 def made(name, samples=6):
+    """The output, each of its functions one program, and weights; biases are not zero."""
     output = losses.build(name, V, E, samples=samples, counts=COUNTS, scale=0.7)
-    w = jax.jit(output.init)(jax.random.key(1))
-    # Biases begin at zero, which would hide a wrong one.
-    leaves, tree = jax.tree.flatten(w)
-    rng = np.random.default_rng(2)
-    noisy = [jnp.asarray(a + 0.3 * rng.standard_normal(a.shape), jnp.float64) for a in leaves]
-    nats, loss, log_probs = map(jax.jit, (output.nats, output.loss, output.log_probs))
-    output = output._replace(nats=nats, loss=loss, log_probs=log_probs)
-    return output, jax.tree.unflatten(tree, noisy)
+    w = jax.tree.map(np.asarray, drawn(output.init, 0.8))
+    compiled = {
+        name: jax.jit(f) for name, f in output._asdict().items() if name != "init" and f is not None
+    }
+    return output._replace(**compiled), w
 
 
 @pytest.fixture
 def hidden():
-    return jax.random.normal(jax.random.key(3), (N, E), jnp.float64)
+    return np.random.default_rng(3).normal(size=(N, E))
 
 
 @pytest.fixture
 def targets():
-    return jnp.array([0, 3, 22, 3, 11, 7, 1])
+    return np.array([0, 3, 22, 3, 11, 7, 1])
 
 
 def by_hand(name, w, h):
     """p [V] of one h, written down word by word."""
-    w = jax.tree.map(np.asarray, w)
 
     def softmax(y):
         e = np.exp(y - y.max())
@@ -72,7 +73,7 @@ def by_hand(name, w, h):
 @pytest.mark.parametrize("name", losses.NAMES)
 def test_evaluation_is_exact_whatever_trains(name, hidden, targets):
     output, w = made(name)
-    p = np.array([by_hand(name, w, np.asarray(h)) for h in hidden])
+    p = np.array([by_hand(name, w, h) for h in hidden])
     assert p.sum(1) == pytest.approx(np.ones(N)) and p.shape == (N, V)
     np.testing.assert_allclose(np.exp(output.log_probs(w, hidden)), p, rtol=1e-9)
     expected = -np.log(p[np.arange(N), targets])
@@ -89,16 +90,16 @@ def test_what_draws_nothing_is_trained_by_its_exact_loss(name, hidden, targets, 
 def test_a_cluster_that_overflows_is_scored_all_the_same(hidden):
     """Every target in the last cluster: more than its share of the batch."""
     output = losses.adaptive(V, E, (4, 9), shares=(0.2, 0.2), scale=0.7)
-    w = output.init(jax.random.key(1))
+    w, loss = jax.tree.map(np.asarray, drawn(output.init, 0.8)), jax.jit(output.loss)
     for count in (1, 7):  # within the room, beyond it
-        targets = jnp.where(jnp.arange(N) < count, 20, 0)
-        p = np.array([by_hand("adaptive", w, np.asarray(h)) for h in hidden])
+        targets = np.where(np.arange(N) < count, 20, 0)
+        p = np.array([by_hand("adaptive", w, h) for h in hidden])
         expected = -np.log(p[np.arange(N), targets])
-        np.testing.assert_allclose(output.loss(w, hidden, targets, None), expected, rtol=1e-6)
+        np.testing.assert_allclose(loss(w, hidden, targets, None), expected, rtol=1e-6)
 
 
 def gradients(loss, w, h):
-    return jax.jit(jax.grad(lambda w, h: loss(w, h).sum(), (0, 1)))(w, h)
+    return jax.grad(lambda w, h: loss(w, h).sum(), (0, 1))(w, h)
 
 
 @pytest.mark.parametrize("name", ["sampled", "sampled-frequency"])
@@ -107,63 +108,73 @@ def test_a_sample_of_all_words_is_the_full_softmax_with_its_gradient(name, hidde
     np.testing.assert_allclose(
         output.loss(w, hidden, targets, key), output.nats(w, hidden, targets), rtol=1e-9
     )
-    ours = gradients(lambda w, h: output.loss(w, h, targets, key), w, hidden)
-    full = gradients(lambda w, h: output.nats(w, h, targets), w, hidden)
+
+
+    @jax.jit
+    def both(w, h):
+        ours = gradients(lambda w, h: output.loss(w, h, targets, key), w, h)
+        return ours, gradients(lambda w, h: output.nats(w, h, targets), w, h)
+
+    ours, full = both(w, hidden)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-9), ours, full)
 
 
 def distance_of_mean_gradient(samples, hidden, targets):
     output, w = made("sampled", samples)
 
-    @jax.jit
-    @jax.vmap
-    def drawn(key):
+    def gradient(key):
         return gradients(lambda w, h: output.loss(w, h, targets, key), w, hidden)[0]["W_vh"]
 
-    mean = drawn(jax.random.split(jax.random.key(5), 400)).mean(0)
-    full = gradients(lambda w, h: output.nats(w, h, targets), w, hidden)[0]["W_vh"]
-    return float(jnp.linalg.norm(mean - full) / jnp.linalg.norm(full))
+    @jax.jit
+    def both(keys):
+        full = gradients(lambda w, h: output.nats(w, h, targets), w, hidden)[0]["W_vh"]
+        return jax.vmap(gradient)(keys).mean(0), full
+
+    mean, full = map(np.asarray, both(jax.random.split(jax.random.key(5), 400)))
+    return np.linalg.norm(mean - full) / np.linalg.norm(full)
 
 
 def test_the_mean_gradient_of_samples_nears_the_full_one_as_the_sample_grows(hidden, targets):
     """Over 400 draws of each size."""
-    distances = [distance_of_mean_gradient(S, hidden, targets) for S in (3, 9, 18)]
-    assert distances[2] < 0.1 and distances[0] > distances[1] > distances[2]
+    few, many = (distance_of_mean_gradient(S, hidden, targets) for S in (3, 18))
+    assert many < 0.1 and many < few
 
 
 def test_the_softmaxs_sum_is_estimated_without_bias(hidden, targets):
     """E[e^loss · e^y_t] is the sum over all words, for any S."""
     output, w = made("sampled-frequency", samples=4)
     keys = jax.random.split(jax.random.key(6), 20_000)
-    each = jax.jit(jax.vmap(lambda k: jnp.exp(output.loss(w, hidden, targets, k))))(keys)
-    exact = jnp.exp(output.nats(w, hidden, targets))
+    loss = jax.jit(jax.vmap(output.loss, (None, None, None, 0)))
+    each = np.exp(loss(w, hidden, targets, keys))
+    exact = np.exp(output.nats(w, hidden, targets))
     error = each.std(0) / len(keys) ** 0.5
-    assert (jnp.abs(each.mean(0) - exact) < 5 * error).all()
+    assert (np.abs(each.mean(0) - exact) < 5 * error).all()
 
 
 def test_noise_contrast_is_the_sum_of_its_binary_questions(hidden, targets, key):
     output, w = made("nce", samples=6)
     sampler = sampling.systematic(sampling.by_frequency(COUNTS, 1.0), 6)
-    sample, pi = np.asarray(sampler.draw(key)), sampler.inclusion.astype(np.float64)
-    y = np.asarray(hidden @ w["W_vh"].T + w["b_y"][None])
-    for n, t in enumerate(np.asarray(targets)):
+    sample, pi = np.asarray(jax.jit(sampler.draw)(key)), sampler.inclusion.astype(np.float64)
+    y, found = hidden @ w["W_vh"].T + w["b_y"][None], output.loss(w, hidden, targets, key)
+    for n, (t, loss) in enumerate(zip(targets, found.tolist(), strict=True)):
         expected = np.log1p(np.exp(-(y[n, t] - np.log(pi[t]))))
         for j in sample.tolist():
             expected += np.log1p(np.exp(y[n, j] - np.log(pi[j])))
-        assert output.loss(w, hidden, targets, key)[n] == pytest.approx(expected, rel=1e-6)
+        assert loss == pytest.approx(expected, rel=1e-6)
 
 
 def test_noise_contrast_is_least_where_the_scores_are_log_probabilities():
     """All words are noise, and a third of the text is one word, so that it matters."""
     output, w = made("nce", samples=V)
-    p = jnp.asarray([1 / 3] + [2 / 3 / (V - 1)] * (V - 1))
-    w = w | {"b_y": jnp.log(p)}
+    p = np.asarray([1 / 3] + [2 / 3 / (V - 1)] * (V - 1))
 
-    def expected(b_y):
-        every = output.loss(w | {"b_y": b_y}, jnp.zeros((V, E)), jnp.arange(V), jax.random.key(0))
+    @jax.jit
+    @jax.grad
+    def slope(b_y):
+        every = output.loss(w | {"b_y": b_y}, np.zeros((V, E)), np.arange(V), jax.random.key(0))
         return (p * every).sum()
 
-    np.testing.assert_allclose(jax.grad(expected)(w["b_y"]), 0, atol=1e-9)
+    np.testing.assert_allclose(slope(np.log(p)), 0, atol=1e-9)
 
 
 @pytest.mark.parametrize("weights", [sampling.log_uniform(V), sampling.by_frequency(COUNTS, 1.0)])
@@ -189,32 +200,39 @@ def test_a_sample_of_more_words_than_there_are_is_refused():
 @pytest.mark.parametrize("name", ["sampled", "nce", "classes"])
 def test_the_rows_that_are_needed_are_enough(name, hidden, targets, key):
     output, w = made(name)
-    rows = output.needed(targets, key)
-    some = w | {
-        leaf: Rows(at, jnp.take(w[leaf], at, axis=0, mode="fill", fill_value=jnp.nan))
-        for leaf, at in rows.items()
-    }
+    rows = jax.tree.map(np.asarray, output.needed(targets, key))
+
+    def rows_of(leaf, at):
+        """The rows with these numbers, not-a-number where V stands for none."""
+        return Rows(at, np.append(leaf, np.full_like(leaf[:1], np.nan), axis=0)[at])
+
+    some = w | {name: rows_of(w[name], at) for name, at in rows.items()}
     np.testing.assert_allclose(
         output.loss(some, hidden, targets, key), output.loss(w, hidden, targets, key), rtol=1e-12
     )
-    at = np.asarray(rows[next(iter(rows))])
+    at = rows[next(iter(rows))]
     real = at[at < w[next(iter(rows))].shape[0]]
     assert (np.diff(real) > 0).all() and len(real) < w[next(iter(rows))].shape[0]
 
 
 def test_rows_are_looked_up_by_their_numbers():
-    table = jnp.arange(12.0).reshape(6, 2)
-    index = distinct(jnp.array([[4, 1], [4, 5]]), 6, 5)
+    table, numbers = np.arange(12.0).reshape(6, 2), np.array([[5, 1], [4, 4]])
+
+    @jax.jit
+    def looked_up(words):
+        index = distinct(words, 6, 5)
+        rows = Rows(index, jnp.asarray(table)[jnp.minimum(index, 5)])
+        return index, take(rows, numbers), take(jnp.asarray(table), numbers)
+
+    index, of_rows, of_table = looked_up(np.array([[4, 1], [4, 5]]))
     assert index.tolist() == [1, 4, 5, 6, 6]
-    rows = Rows(index, table[jnp.minimum(index, 5)])
-    numbers = jnp.array([[5, 1], [4, 4]])
-    np.testing.assert_array_equal(take(rows, numbers), take(table, numbers))
+    np.testing.assert_array_equal(of_rows, table[numbers])
+    np.testing.assert_array_equal(of_table, table[numbers])
 
 
 def test_many_targets_are_scored_block_by_block(monkeypatch):
     monkeypatch.setattr("rnn_jax.losses.output._BLOCK", 3 * V)
-    output, w = made("full")
-    h = jax.random.normal(jax.random.key(8), (8, E), jnp.float64)
-    targets = jnp.arange(8)
-    expected = [-np.log(by_hand("full", w, np.asarray(a))[t]) for t, a in enumerate(h)]
+    output, w = made.__wrapped__("full")  # built anew, in blocks
+    h, targets = np.random.default_rng(8).normal(size=(8, E)), np.arange(8)
+    expected = [-np.log(by_hand("full", w, a)[t]) for t, a in enumerate(h)]
     np.testing.assert_allclose(output.nats(w, h, targets), expected, rtol=1e-9)

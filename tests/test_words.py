@@ -1,13 +1,14 @@
 """Word models: rows against whole tables, sentences, dynamic evaluation, recipes, PyTorch."""
 
+import functools
 import json
 import math
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from weights import drawn
 
 from experiments import cli, score, unknown, vocabularies, word_lm
 from experiments.scoring import texts
@@ -22,8 +23,9 @@ V, E, B, T = 23, 5, 3, 4
 COUNTS = np.arange(V, 0, -1)
 
 
+@functools.cache  # tests of the same network share its programs
 def network(loss="full", tied=False, **more):
-    sizes = {"vocabulary": V, "hidden": E, "layers": 1, "cell": "gru"}
+    sizes = {"vocabulary": V, "hidden": E, "layers": 1, "cell": "tanh"}
     return models.word_network(**sizes, loss=loss, tied=tied, samples=6, counts=COUNTS, **more)
 
 
@@ -34,7 +36,7 @@ def batch(step):
 
 def trained(make, net, optimizer, steps=3, **more):
     step = jax.jit(make(net.trained, losses.loss_of(net.output), optimizer, **more))
-    state = train.create(net.trained, optimizer, net.model.init(jax.random.key(0)), B)
+    state = jax.jit(lambda W: train.create(net.trained, optimizer, W, B))(drawn(net.model.init))
     for i in range(steps):
         state, metrics = step(state, batch(i), jax.random.key(1))
     return state, metrics
@@ -62,9 +64,9 @@ def test_a_step_on_rows_is_the_step_on_whole_tables(loss, tied, make):
 
 
 def test_rows_that_no_step_looks_at_keep_their_bits():
-    net, adam = network("sampled"), optax.adam(0.1)
+    net, adam = network(), optax.adam(0.1)
     state, _ = trained(sparse.make_step, net, adam, steps=1, needed=net.needed)
-    start = net.model.init(jax.random.key(0))
+    start = drawn(net.model.init)
     read = np.unique(batch(0).inputs)
     changed = np.flatnonzero((np.asarray(state.params["R"]) != np.asarray(start["R"])).any(1))
     assert changed.tolist() == read.tolist() and 0 < len(changed) < V
@@ -72,7 +74,7 @@ def test_rows_that_no_step_looks_at_keep_their_bits():
 
 def test_rows_and_averages_do_not_go_together():
     net, sgd = network("sampled"), optax.sgd(0.1)
-    state = train.create(net.trained, sgd, net.model.init(jax.random.key(0)), B, average=True)
+    state = train.create(net.trained, sgd, drawn(net.model.init), B, average=True)
     step = sparse.make_step(net.trained, losses.loss_of(net.output), sgd, needed=net.needed)
     with pytest.raises(ValueError, match="average"):
         step(state, batch(0), jax.random.key(1))
@@ -81,11 +83,16 @@ def test_rows_and_averages_do_not_go_together():
 @pytest.mark.parametrize("loss, tied", [("full", True), ("adaptive", False)])
 def test_a_word_network_writes_with_what_it_is_scored_by(loss, tied):
     net = network(loss, tied, embed=E + 2, dropout=0.5)
-    W, words = net.model.init(jax.random.key(0)), batch(0)
-    carry = net.model.start(W, B)
-    _, log_p = net.model.apply(W, carry, words.inputs.T)
-    _, asked = net.trained.apply(W, carry, words.inputs.T)
-    nats = losses.loss_of(net.output)(asked, words.targets.T)
+    W, words = drawn(net.model.init), batch(0)
+
+    @jax.jit
+    def both(W):
+        carry, xs = net.model.start(W, B), words.inputs.T
+        asked = net.trained.apply(W, carry, xs)[1]
+        nats = losses.loss_of(net.output)(asked, words.targets.T)
+        return net.model.apply(W, carry, xs)[1], nats
+
+    log_p, nats = both(W)
     assert log_p.shape == (T, B, V)
     chosen = np.take_along_axis(np.asarray(log_p), words.targets.T[..., None], 2)[..., 0]
     np.testing.assert_allclose(nats, -chosen, rtol=1e-5)
@@ -94,7 +101,7 @@ def test_a_word_network_writes_with_what_it_is_scored_by(loss, tied):
 
 
 def test_zarembas_weights_are_uniform_biases_too():
-    W = network(init_scale=0.1).model.init(jax.random.key(0))
+    W = jax.jit(network(init_scale=0.1).model.init)(jax.random.key(0))
     every = np.concatenate([np.asarray(a).ravel() for a in jax.tree.leaves(W)])
     assert 0.09 < every.max() <= 0.1 and -0.1 <= every.min() < -0.09
     assert np.abs(W["layers"][0]["b_h"]).max() > 0
@@ -159,12 +166,12 @@ def test_more_words_than_the_text_has_are_refused():
 
 def sentences_by_hand(net, params, stream):
     begins = [*np.flatnonzero(stream.fresh), len(stream.inputs)]
-    found = []
+    apply, found = jax.jit(net.model.apply), []
     for a, b in zip(begins[:-1], begins[1:], strict=True):
         carry, total = net.model.start(params, 1), 0.0
         for word, target in zip(stream.inputs[a:b], stream.targets[a:b], strict=True):
-            carry, log_p = net.model.apply(params, carry, jnp.array([[word]]))
-            total += float(log_p[0, 0, target])
+            carry, log_p = apply(params, carry, np.array([[word]]))
+            total += float(np.asarray(log_p)[0, 0, target])
         found.append(total)
     return found
 
@@ -178,7 +185,7 @@ def stream(steps, sentences=True):
 
 def test_a_sentences_probability_is_the_product_over_its_words():
     net, said = network(), stream(11)
-    params = net.model.init(jax.random.key(0))
+    params = drawn(net.model.init)
     found = scoring.sentences(net, params, said)
     assert len(found) == said.fresh.sum() > 2
     np.testing.assert_allclose(found, sentences_by_hand(net, params, said), rtol=1e-5)
@@ -188,17 +195,24 @@ def test_a_sentences_probability_is_the_product_over_its_words():
     assert table.count("\n") == 1 + len(found)
 
 
+RATE = 1.0  # the same in both tests, to be one program
+
+
+def unmoved(net, params, stream):
+    """Nats a word by the weights as they are."""
+    return -sum(sentences_by_hand(net, params, stream)) / len(stream.inputs)
+
+
 def test_dynamic_evaluation_scores_before_it_learns():
     net, said = network(), stream(10, sentences=False)
-    params = net.model.init(jax.random.key(0))
+    params = drawn(net.model.init)
     still = scoring.dynamic(net, params, said, 0.0, 4)
-    expected = -sum(sentences_by_hand(net, params, said)) / 10
-    assert still == pytest.approx(expected, rel=1e-5)
+    assert still == pytest.approx(unmoved(net, params, said), rel=1e-5)
     # The first chunk is scored by the weights as they were, the last by those that learned.
-    loud = scoring.dynamic(net, params, said, 5.0, 4)
+    loud = scoring.dynamic(net, params, said, RATE, 4)
     assert loud != pytest.approx(still, rel=1e-3)
     first = text.Stream(*(a[:4] for a in said))
-    assert scoring.dynamic(net, params, first, 5.0, 4) == pytest.approx(
+    assert scoring.dynamic(net, params, first, RATE, 4) == pytest.approx(
         scoring.dynamic(net, params, first, 0.0, 4), rel=1e-6
     )
 
@@ -206,9 +220,9 @@ def test_dynamic_evaluation_scores_before_it_learns():
 def test_a_text_that_repeats_itself_is_learned_while_it_is_scored():
     net, once = network(), stream(8, sentences=False)
     again = text.Stream(*(np.tile(a, 30) for a in once))
-    params = net.model.init(jax.random.key(0))
-    still, moving = (scoring.dynamic(net, params, again, rate, 8) for rate in (0.0, 1.0))
-    assert moving < 0.8 * still
+    params = drawn(net.model.init)
+    moving = scoring.dynamic(net, params, again, RATE, 4)
+    assert moving < 0.8 * unmoved(net, params, again)
 
 
 TEXT = "the cat sat on the mat .\nthe dog ran to the cat !\na cat saw the dog .\n" * 60
@@ -217,6 +231,7 @@ TINY = (
     *("--epochs", "0", "--steps", "60", "--eval-every", "60", "--save-every", "60"),
     *("--sample-length", "5", "--lr", "0.03"),
 )
+SIMPLE = ("--cell", "tanh")  # compiles in half the time
 
 
 @pytest.fixture
@@ -232,7 +247,7 @@ def told(capsys, corpus, out, *flags):
 
 
 def test_word_lm_learns_and_says_what_its_perplexity_is_of(capsys, corpus, tmp_path):
-    result = told(capsys, corpus, tmp_path / "run", "--test", "0.1", "--dynamic", "0.1")
+    result = told(capsys, corpus, tmp_path / "run", *SIMPLE, "--test", "0.1", "--dynamic", "0.1")
     assert result["value"] < 0.8 * result["baseline"]
     assert result["perplexity"] == pytest.approx(math.exp(result["value"]))
     assert result["test_perplexity"] == pytest.approx(math.exp(result["test"]))
@@ -246,7 +261,7 @@ def test_sentences_are_scored_a_line_each(capsys, corpus, tmp_path):
     valid.write_text("the dog sat .\nzebra .\n")
     files = ("--valid-file", str(valid), "--alphabet", "spaces", "--sentences", "--lanes", "2")
     flags = ("--loss", "sampled", "--samples", "5", "--sparse", "--average", "0")
-    more = ("--weight-drop", "0", "--weight-decay", "0", "--optimizer", "adagrad")
+    more = (*SIMPLE, "--weight-drop", "0", "--weight-decay", "0", "--optimizer", "adagrad")
     result = told(capsys, corpus, tmp_path / "run", *files, *flags, *more)
     lines = (tmp_path / "run" / "sentences_valid.tsv").read_text().splitlines()
     assert len(lines) == 3 and lines[1].endswith("\t5\tthe dog sat .")
@@ -282,7 +297,7 @@ def test_held_out_lanes_need_no_mask_and_one_beginning_in_pytorch():
     small = {"vocabulary": 7, "hidden": 4, "layers": 1, "init_scale": 2.0}
     config = word_lm.Config(**PRESETS["zaremba-small"] | small)
     net = models.word_network(**recipe.model_spec(config)["arguments"])
-    params = net.model.init(jax.random.key(1))
+    params = drawn(net.model.init, 2.0)
     task = tasks.Task(None, held_out, losses.loss_of(net.output), 50, 1, 1)
     ours = evaluate.make_evaluate(net.trained, task)(params).loss
     model = pytorch_words.Model(config, params)
@@ -373,19 +388,19 @@ def test_vocabularies_compares_outputs_by_exact_perplexity(capsys, tmp_path):
 
 def test_a_word_is_made_of_its_letters_whatever_the_room_for_them():
     layer = layers.spelled(4, letter=3, width=2)
-    w = layer.init(jax.random.key(0))
+    w, apply = jax.tree.map(np.asarray, drawn(layer.init)), jax.jit(layer.apply)
     letters = np.array([[5, 9, 2], [7, 0, 0]])
     found = np.zeros((2, 4))
-    C, K = (np.asarray(w[name]) for name in ("C", "K"))
+    C, K = w["C"], w["K"]
     for word, there in ((0, 3), (1, 1)):
         padded = [*letters[word][:there], 0]
         for t in range(there):
             seen = np.concatenate([C[padded[t]], C[padded[t + 1]]])
-            found[word] = np.maximum(found[word], seen @ K + np.asarray(w["b_K"]))
-    expected = found @ np.asarray(w["W_y"])
-    np.testing.assert_allclose(layer.apply(w, jnp.asarray(letters)), expected, atol=1e-5)
-    longer = jnp.asarray(np.pad(letters, [(0, 0), (0, 5)]))
-    np.testing.assert_allclose(layer.apply(w, longer), expected, atol=1e-5)
+            found[word] = np.maximum(found[word], seen @ K + w["b_K"])
+    expected = found @ w["W_y"]
+    np.testing.assert_allclose(apply(w, letters), expected, atol=1e-5)
+    longer = np.pad(letters, [(0, 0), (0, 5)])
+    np.testing.assert_allclose(apply(w, longer), expected, atol=1e-5)
 
 
 def test_every_way_of_unknown_words_reads_the_same_text():

@@ -1,5 +1,7 @@
 """Scores of a trained word model besides its perplexity."""
 
+from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # JAX is imported inside the functions, so that --help answers at once
@@ -19,15 +21,11 @@ def dynamic(
     One lane, SGD at this rate, the norm of the gradient cut at 1; no word is learned from before it
     has been scored (Mikolov et al. 2010; Krause et al. 2018).
     """
-    import jax
     import numpy as np
-    import optax
 
-    from rnn_jax import losses, tasks, train
+    from rnn_jax import tasks, train
 
-    optimizer = optax.chain(optax.clip_by_global_norm(_CLIP), optax.sgd(rate))
-    step = train.make_step(network.trained, losses.loss_of(network.output), optimizer)
-    step = jax.jit(step, donate_argnums=0)
+    optimizer, step = _learner(network, rate)
     state = train.create(network.trained, optimizer, params, 1)
     total, steps = 0.0, len(stream.inputs)
     for begin in range(0, steps, chunk):
@@ -41,37 +39,55 @@ def dynamic(
     return total / steps
 
 
+@lru_cache(maxsize=4)  # validation and test are scored by one program
+def _learner(network: "WordNetwork", rate: float) -> tuple[Any, Callable]:
+    """The optimizer of `dynamic` and its step."""
+    import jax
+    import optax
+
+    from rnn_jax import losses, train
+
+    optimizer = optax.chain(optax.clip_by_global_norm(_CLIP), optax.sgd(rate))
+    step = train.make_step(network.trained, losses.loss_of(network.output), optimizer)
+    return optimizer, jax.jit(step, donate_argnums=0)
+
+
 def sentences(network: "WordNetwork", params: Any, stream: "Stream") -> "np.ndarray":
     """``log p(s)`` [nats] of each sentence of a stream: the sum over its words and its end, [S]."""
-    import jax
-    import jax.numpy as jnp
     import numpy as np
 
-    from rnn_jax import losses, tasks
+    from rnn_jax import tasks
     from rnn_jax.data.text import Stream
 
-    model, loss = network.trained, losses.loss_of(network.output)
-
-    @jax.jit
-    def nats(carry: Any, batch: tasks.Batch) -> tuple[Any, Any]:
-        xs, targets, mask, fresh = (jnp.swapaxes(a, 0, 1) for a in _given(batch))
-        carry, asked = model.apply(params, carry, xs, mask=mask, fresh=fresh)
-        return carry, jnp.swapaxes(loss(asked, targets), 0, 1)
-
+    nats = _asker(network)
     ids = (np.cumsum(stream.fresh) - 1).astype(np.int32)
     numbered = tasks.held_out(Stream(ids, ids, stream.fresh))()
     found, carry = np.zeros(int(stream.fresh.sum())), None
     for batch, of in zip(tasks.held_out(stream)(), numbered, strict=True):
         if carry is None:
-            carry = model.start(params, len(batch.inputs))
-        carry, each = nats(carry, batch)
+            carry = network.trained.start(params, len(batch.inputs))
+        carry, each = nats(params, carry, batch)
         looks = batch.weights > 0
         np.subtract.at(found, of.targets[looks], np.asarray(each, np.float64)[looks])
     return found
 
 
-def _given(batch: Any) -> tuple[Any, ...]:
-    return batch.inputs, batch.targets, batch.mask, batch.fresh
+@lru_cache(maxsize=4)
+def _asker(network: "WordNetwork") -> Callable[..., tuple[Any, Any]]:
+    """``(params, carry, batch) -> (carry, nats of each word [B, T])``, one program for all parts."""
+    import jax
+
+    from rnn_jax import losses
+
+    loss = losses.loss_of(network.output)
+
+    @jax.jit
+    def nats(params: Any, carry: Any, batch: Any) -> tuple[Any, Any]:
+        steps = {"mask": batch.mask.T, "fresh": batch.fresh.T}
+        carry, asked = network.trained.apply(params, carry, batch.inputs.T, **steps)
+        return carry, loss(asked, batch.targets.T).T
+
+    return nats
 
 
 def table(vocabulary: "Vocabulary", stream: "Stream", log_probs: "np.ndarray") -> str:
