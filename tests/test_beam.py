@@ -20,7 +20,7 @@ def weights() -> Any:
     """Random parameters, large enough that what is likely depends on what was read."""
     noise = np.random.default_rng(5)
     return jax.tree.map(
-        lambda a: jnp.asarray(noise.normal(0, 1.5, a.shape), a.dtype),
+        lambda a: noise.normal(0, 1.5, a.shape).astype(a.dtype),
         jax.eval_shape(MODEL.init, jax.random.key(0)),
     )
 
@@ -30,11 +30,19 @@ PROMPT = np.random.default_rng(0).integers(0, V, (B, P), np.int32)
 
 
 @jax.jit
-def log_p_after(tokens: jax.Array) -> jax.Array:
-    """log p [..., L, V] after each token of [..., L], from the start."""
+def _log_p_after(tokens: jax.Array) -> jax.Array:
     flat = tokens.reshape(-1, tokens.shape[-1])
     _, ys = MODEL.apply(PARAMS, MODEL.start(PARAMS, flat.shape[0]), flat.T)
     return jax.nn.log_softmax(jnp.swapaxes(ys, 0, 1)).reshape(*tokens.shape, V)
+
+
+def log_p_after(tokens: np.ndarray) -> np.ndarray:
+    """log p [..., L, V] after each token of [..., L], from the start; padded behind, to share
+    programs.
+    """
+    length = tokens.shape[-1]
+    behind = [(0, 0)] * (tokens.ndim - 1) + [(0, max(0, P + N - length))]
+    return np.asarray(_log_p_after(np.pad(tokens, behind)))[..., :length, :]
 
 
 def every_text(end: int | None) -> list[tuple[int, ...]]:
@@ -49,7 +57,7 @@ def every_text(end: int | None) -> list[tuple[int, ...]]:
 def nats(prompt: np.ndarray, texts: list[tuple[int, ...]]) -> list[np.ndarray]:
     """The log p of each token of each text after a prompt [P], each text read as a whole."""
     whole = np.array([[*prompt, *text, *[0] * (N - len(text))] for text in texts], np.int32)
-    log_p = np.asarray(log_p_after(whole), np.float64)[:, P - 1 : -1]
+    log_p = log_p_after(whole).astype(np.float64)[:, P - 1 : -1]
     return [log_p[i, range(len(text)), text] for i, text in enumerate(texts)]
 
 
@@ -99,7 +107,7 @@ def by_hand(prompt: np.ndarray, K: int, alpha: float) -> list[tuple[tuple[int, .
     for _ in range(N):
         grown = []
         for text, total in live:
-            log_p = np.asarray(log_p_after(np.array([*prompt, *text], np.int32)))[-1]
+            log_p = log_p_after(np.array([*prompt, *text], np.int32))[-1]
             for token in range(V):
                 grown.append(((*text, token), total + float(log_p[token])))
         done += [(t, s / ((5 + len(t)) / 6) ** alpha) for t, s in grown if t[-1] == END]
@@ -123,7 +131,7 @@ def test_a_beam_of_one_without_an_end_is_greedy() -> None:
     tokens, scores = jax.device_get(beam(MODEL, PARAMS, PROMPT, 1, N))
     want, log_probs = generate(MODEL, PARAMS, PROMPT, jax.random.key(0), N, greedy=True)
     assert tokens[:, 0].tolist() == want.tolist()
-    np.testing.assert_allclose(scores[:, 0], log_probs.sum(1), rtol=0, atol=2e-5)
+    np.testing.assert_allclose(scores[:, 0], np.asarray(log_probs).sum(1), rtol=0, atol=2e-5)
 
 
 def test_a_start_token_is_a_prompt_of_one() -> None:
@@ -132,10 +140,11 @@ def test_a_start_token_is_a_prompt_of_one() -> None:
 
 
 def test_an_early_end_of_the_search_changes_nothing() -> None:
-    """A lane that could stop is searched to N where another lane goes on; alone it stops."""
+    """A lane that could stop is searched to N where another lane goes on; not beside its like."""
     together = jax.device_get(search(MODEL, PARAMS, PROMPT, 2, 40, end=END, alpha=0.5))
     for b in range(B):
-        alone = jax.device_get(search(MODEL, PARAMS, PROMPT[b : b + 1], 2, 40, end=END, alpha=0.5))
+        thrice = np.repeat(PROMPT[b : b + 1], B, 0)
+        alone = jax.device_get(search(MODEL, PARAMS, thrice, 2, 40, end=END, alpha=0.5))
         assert alone.tokens[0].tolist() == together.tokens[b].tolist()
         np.testing.assert_allclose(alone.scores[0], together.scores[b], rtol=0, atol=2e-5)
     assert together.lengths.max() > 15 > together.lengths.max(1).min()
@@ -155,21 +164,23 @@ def test_no_blocked_text_has_a_run_of_tokens_twice(n: int) -> None:
         return [tuple(text[i : i + n]) for i in range(len(text) - n + 1)]
 
     def doubled(tokens: np.ndarray) -> bool:
-        return any(len(set(runs(t))) < len(runs(t)) for t in tokens.reshape(-1, length).tolist())
+        texts = tokens[..., :length].reshape(-1, length).tolist()
+        return any(len(set(runs(t))) < len(runs(t)) for t in texts)
 
-    free = jax.device_get(search(MODEL, PARAMS, PROMPT, 3, length))
+    free = jax.device_get(search(MODEL, PARAMS, PROMPT, 3, 9))  # for both n the same program
     held = jax.device_get(search(MODEL, PARAMS, PROMPT, 3, length, block=n))
     assert doubled(free.tokens) and not doubled(held.tokens)
     whole = np.concatenate([np.repeat(PROMPT[:, None], 3, 1), held.tokens], 2)
-    log_p = np.asarray(log_p_after(whole))[:, :, P - 1 : -1]
+    log_p = log_p_after(whole)[:, :, P - 1 : -1]
     own = np.take_along_axis(log_p, held.tokens[..., None], 3)[..., 0]
     np.testing.assert_allclose(held.log_probs, own, rtol=0, atol=2e-5)
 
 
 def test_repeats_are_what_a_look_at_every_place_finds() -> None:
     tokens = np.random.default_rng(3).integers(0, 3, (2, 4, 8), np.int32)
+    compiled = jax.jit(repeats, static_argnums=(2, 3))
     for n, t in itertools.product((1, 2, 3, 9), (0, 1, 2, 5, 8)):
-        got = np.asarray(repeats(jnp.asarray(tokens), jnp.asarray(t), n, 4))
+        got = np.asarray(compiled(tokens, t, n, 4))
         for row in np.ndindex(2, 4):
             text = tokens[row][:t].tolist()
             runs = [text[i : i + n] for i in range(t - n + 1)]
