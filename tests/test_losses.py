@@ -109,7 +109,6 @@ def test_a_sample_of_all_words_is_the_full_softmax_with_its_gradient(name, hidde
         output.loss(w, hidden, targets, key), output.nats(w, hidden, targets), rtol=1e-9
     )
 
-
     @jax.jit
     def both(w, h):
         ours = gradients(lambda w, h: output.loss(w, h, targets, key), w, h)

@@ -72,9 +72,9 @@ def sentences(network: "WordNetwork", params: Any, stream: "Stream") -> "np.ndar
     return found
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=4)  # as there
 def _asker(network: "WordNetwork") -> Callable[..., tuple[Any, Any]]:
-    """``(params, carry, batch) -> (carry, nats of each word [B, T])``, one program for all parts."""
+    """``(params, carry, batch) -> (carry, nats of each word [B, T])``."""
     import jax
 
     from rnn_jax import losses
