@@ -141,10 +141,11 @@ def test_a_start_token_is_a_prompt_of_one() -> None:
 
 def test_an_early_end_of_the_search_changes_nothing() -> None:
     """A lane that could stop is searched to N where another lane goes on; not beside its like."""
-    together = jax.device_get(search(MODEL, PARAMS, PROMPT, 2, 40, end=END, alpha=0.5))
+    prompt = np.random.default_rng(1).integers(0, V, (B, P), np.int32)  # the third one's goes on
+    together = jax.device_get(search(MODEL, PARAMS, prompt, 2, 40, end=END, alpha=0.6))
     for b in range(B):
-        thrice = np.repeat(PROMPT[b : b + 1], B, 0)
-        alone = jax.device_get(search(MODEL, PARAMS, thrice, 2, 40, end=END, alpha=0.5))
+        thrice = np.repeat(prompt[b : b + 1], B, 0)
+        alone = jax.device_get(search(MODEL, PARAMS, thrice, 2, 40, end=END, alpha=0.6))
         assert alone.tokens[0].tolist() == together.tokens[b].tolist()
         np.testing.assert_allclose(alone.scores[0], together.scores[b], rtol=0, atol=2e-5)
     assert together.lengths.max() > 15 > together.lengths.max(1).min()
