@@ -71,8 +71,8 @@ class Example(NamedTuple):
     cells: tuple[Cell, ...]
     out: Layer
     weights: tuple[Any, ...]
-    xs: Array
-    targets: Array
+    xs: np.ndarray
+    targets: np.ndarray
 
     def model(self, t: int | None = None) -> models.Model:
         """The cells in a stack under the read-out; with t, marked as what they are at step t."""
@@ -92,12 +92,12 @@ def example(plan: Plan, cells: Sequence[Cell], sizes: tuple[int, int, int], seed
     X, H, V = sizes
     random, shape = np.random.default_rng(seed), (len(plan.reads), 2)
     xs = random.normal(size=(*shape, X)) * np.array(plan.reads)[:, None, None]
-    targets = jnp.asarray(random.integers(0, V, shape))
-    bare = Example(tuple(cells), dense(H, V), (), jnp.asarray(xs), targets)
+    targets = random.integers(0, V, shape)
+    bare = Example(tuple(cells), dense(H, V), (), xs, targets)
     trees = [jax.eval_shape(bare.model().init, jax.random.key(0))] * (2 if plan.turn else 1)
 
-    def weight(a: jax.ShapeDtypeStruct) -> Array:
-        return jnp.asarray(random.normal(scale=H**-0.5, size=a.shape))
+    def weight(a: jax.ShapeDtypeStruct) -> np.ndarray:
+        return random.normal(scale=H**-0.5, size=a.shape)
 
     return bare._replace(weights=tuple(jax.tree.map(weight, tree) for tree in trees))
 
@@ -140,10 +140,12 @@ def paths(plan: Plan, run: Example, graph: graphs.Graph) -> tuple[int, int]:
     each = at_once(plan, run)
     both = jax.jit(lambda xs: (each(xs), jax.jacrev(each)(xs)))  # one program, so the same bits
     nudges = np.random.default_rng(0).normal(scale=3, size=(_NUDGES, *run.xs.shape[1:]))
-    (usual, slopes), wrong = both(run.xs), 0
+    (usual, slopes), wrong = jax.device_get(both(run.xs)), 0
     inputs = [s for s, reads in enumerate(plan.reads) if reads]
     for s in inputs:
-        changed = sum(both(run.xs.at[s].add(nudge))[0] != usual for nudge in nudges)
+        moved = np.repeat(run.xs[None], len(nudges), axis=0)
+        moved[:, s] += nudges
+        changed = sum(np.asarray(both(xs)[0]) != usual for xs in moved)
         for t in range(len(plan.looks)):
             ends, felt = (f"x_{s + 1}", f"L_{t + 1}"), (slopes[t, s] != 0).any()
             wrong += graphs.reaches(graph, *ends) != bool(changed[t])
