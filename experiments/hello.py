@@ -82,16 +82,21 @@ def figure_weights() -> dict[str, Any]:
 def tables(cell: str, hidden: int, weights: Any) -> tuple[Any, Any, Any]:
     """h_t [4, H], y_t [4, 4] and softmax(y_t) [4, 4] as the network reads "hell"."""
     import jax
-    import jax.numpy as jnp
+    import numpy as np
 
     from rnn_jax import cells, layers, unroll
 
-    letters = jnp.array([[LETTERS.index(c)] for c in INPUTS])
+    letters = np.array([[LETTERS.index(c)] for c in INPUTS])
     one = cells.constructor(cell)(len(LETTERS), hidden)
-    w = weights["layers"][0]
-    _, hs = unroll.unroll(one, w, letters, one.start(w, 1))
-    ys = layers.dense(hidden, len(LETTERS)).apply(weights["out"], hs)
-    return hs[:, 0], ys[:, 0], jax.nn.softmax(ys[:, 0])
+
+    @jax.jit
+    def read(weights: Any) -> tuple[Any, Any, Any]:
+        w = weights["layers"][0]
+        _, hs = unroll.unroll(one, w, letters, one.start(w, 1))
+        ys = layers.dense(hidden, len(LETTERS)).apply(weights["out"], hs)
+        return hs[:, 0], ys[:, 0], jax.nn.softmax(ys[:, 0])
+
+    return jax.device_get(read(weights))
 
 
 def show_tables(title: str, cell: str, hidden: int, weights: Any) -> None:

@@ -67,18 +67,20 @@ def bits(text: str) -> "np.ndarray":
 
 def truth_table() -> list[tuple[int, ...]]:
     """The slide's four rows: y_{t-1}, x_t, h_1, h_2, y_t."""
+    import jax
     import numpy as np
 
     from rnn_jax.byhand import networks
 
     rows = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
     w = networks.parity().weights["layers"][0]
-    h, y = networks.xor_units(w, rows[:, 1:], rows[:, :1])
+    h, y = jax.jit(networks.xor_units)(w, rows[:, 1:], rows[:, :1])
     return [tuple(map(int, row)) for row in np.hstack([rows, h, y])]
 
 
 def unrolled(xs: "np.ndarray") -> dict[str, "np.ndarray"]:
     """The values of x, h1, h2 and y [T] of the slide's network on bits [1, T, 1]."""
+    import jax
     import numpy as np
 
     from rnn_jax.byhand import networks
@@ -86,7 +88,7 @@ def unrolled(xs: "np.ndarray") -> dict[str, "np.ndarray"]:
     network = networks.parity()
     ys = lengths.outputs(network, xs)[0]
     before = np.concatenate([np.zeros((1, 1), np.float32), ys[:-1]])
-    h, _ = networks.xor_units(network.weights["layers"][0], xs[0], before)
+    h, _ = jax.jit(networks.xor_units)(network.weights["layers"][0], xs[0], before)
     columns = np.hstack([xs[0], np.asarray(h), ys])
     return dict(zip(("x", "h1", "h2", "y"), columns.T, strict=True))
 
