@@ -138,10 +138,11 @@ def _label(axes: "Axes", points: "np.ndarray", symbols: Sequence[str], sizes: "n
     free = _GAPS[0]
     taken = np.concatenate([marks - free, marks + free], axis=1)  # boxes x0 y0 x1 y1 [N, 4]
     back = axes.transData.inverted()
-    for symbol, size, mark in zip(map(_written, symbols), sizes, marks, strict=True):
+    zero = axes.transData.transform((0, 0))
+    for symbol, size, mark in zip(_written(symbols), sizes, marks, strict=True):
         text = axes.text(0, 0, symbol, fontsize=size, parse_math=False, va="bottom", ha="left")
         extent = text.get_window_extent()
-        offset = text.get_window_extent().p0 - axes.transData.transform((0, 0))
+        offset = extent.p0 - zero
         for corner in _around(mark, extent.width, extent.height):
             box = np.array([*corner, corner[0] + extent.width, corner[1] + extent.height])
             apart = (box[2:] < taken[:, :2]) | (taken[:, 2:] < box[:2])
@@ -158,14 +159,16 @@ def _label(axes: "Axes", points: "np.ndarray", symbols: Sequence[str], sizes: "n
             text.remove()
 
 
-def _written(symbol: str) -> str:
-    """The symbol, or the numbers of its code points where Matplotlib's font lacks one of them."""
+def _written(symbols: Sequence[str]) -> list[str]:
+    """Each symbol, or the numbers of its code points where Matplotlib's font lacks one of them."""
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
     known = get_font(findfont(FontProperties())).get_charmap()
-    if all(ord(c) in known for c in symbol):
-        return symbol
-    return " ".join(f"U+{ord(c):04X}" for c in symbol)
+
+    def numbers(symbol: str) -> str:
+        return " ".join(f"U+{ord(c):04X}" for c in symbol)
+
+    return [s if all(ord(c) in known for c in s) else numbers(s) for s in symbols]
 
 
 def _around(mark: "np.ndarray", width: float, height: float) -> Iterator["np.ndarray"]:
