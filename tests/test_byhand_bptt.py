@@ -1,5 +1,6 @@
 """Backpropagation by hand: the slide's equations, general backpropagation, and the vector RNN."""
 
+import functools
 import itertools
 import json
 import math
@@ -35,16 +36,25 @@ def by_hand(net, **options):
     return states, scalar.backward(net, states, **options)
 
 
-def loss(net, weights, nudges, chunk=0, looks=(1.0,) * T):
-    """The network in JAX; nudges [4, T] are added to z, h, r and y, whose bars are theirs too."""
-    (u, v, w, h), phi, total = weights, PHI[net.phi], 0.0
+@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jax.grad, argnums=(1, 2))
+def derivatives(phi, weights, nudges, cut, looks):
+    """Of the network in JAX by its weights and by nudges [4, T], which are added to z, h, r and y,
+    so that their bars are theirs too. cut, looks: of each step; numbers, to be one program a phi.
+    """
+    (u, v, w, h), phi, total = weights, PHI[phi], 0.0
     for t in range(T):
-        if chunk and t and t % chunk == 0:
-            h = jax.lax.stop_gradient(h)
+        h = jnp.where(cut[t], jax.lax.stop_gradient(h), h)
         h = phi(u * XS[t] + w * h + nudges[0, t]) + nudges[1, t]
         y = phi(v * h + nudges[2, t]) + nudges[3, t]
         total += looks[t] * (y - TARGETS[t]) ** 2 / 2
     return total
+
+
+def by_jax(net, chunk=0, looks=(1.0,) * T):
+    cut = [bool(chunk and t and t % chunk == 0) for t in range(T)]
+    weights = (net.u, net.v, net.w, net.h_0)
+    return derivatives(net.phi, weights, np.zeros((4, T)), np.array(cut), np.array(looks))
 
 
 def close(got, want):
@@ -55,8 +65,7 @@ def close(got, want):
 def test_every_bar_is_jaxs_derivative(phi, chunk):
     net = network(phi)
     _, bars = by_hand(net, chunk=chunk)
-    weights = (net.u, net.v, net.w, net.h_0)
-    want, nudges = jax.grad(lambda *a: loss(net, *a, chunk), (0, 1))(weights, jnp.zeros((4, T)))
+    want, nudges = by_jax(net, chunk)
     close((bars.u, bars.v, bars.w, bars.h[0]), want)
     close([bars.z[1:-1], bars.h[1:-1], bars.r[1:-1], bars.y[1:-1]], nudges)
 
@@ -83,8 +92,7 @@ def test_the_sum_for_w_includes_the_start_and_nothing_after_the_end():
 def test_a_loss_that_looks_at_the_last_step_alone_is_many_to_one():
     net, looks = network("logistic"), [0.0] * (T - 1) + [1.0]
     _, bars = by_hand(net, looks=looks)
-    weights = (net.u, net.v, net.w, net.h_0)
-    want = jax.grad(lambda w: loss(net, w, jnp.zeros((4, T)), looks=looks))(weights)
+    want, _ = by_jax(net, looks=looks)
     close((bars.u, bars.v, bars.w, bars.h[0]), want)
 
 
@@ -147,8 +155,9 @@ def test_general_backpropagation_on_a_traced_function_is_jaxs_gradient():
     graph = backprop.from_function(every_primitive, 0.7, 1.9)
     values = backprop.forward(graph)
     bars = backprop.backward(graph, values)
-    close(values[-1], every_primitive(0.7, 1.9))
-    close(bars[:2], jax.grad(every_primitive, (0, 1))(0.7, 1.9))
+    value, slopes = jax.jit(jax.value_and_grad(every_primitive, (0, 1)))(0.7, 1.9)
+    close(values[-1], value)
+    close(bars[:2], slopes)
     traced = {node.operation for node in graph}
     unused = {name for name, operation in backprop.OPERATIONS.items() if operation not in traced}
     assert unused <= {"convert_element_type"}, "every derivative in the table is tried"
@@ -186,7 +195,7 @@ def test_the_vector_rnn_by_hand_is_the_librarys_model(fast):
         batch = tasks.Batch(xs.swapaxes(0, 1), targets.T)
         return train.summed_loss(model, losses.cross_entropy, params, (h_0,), batch, None)[0]
 
-    value, want = jax.value_and_grad(theirs, (0, 1))(w, h_0)
+    value, want = jax.jit(jax.value_and_grad(theirs, (0, 1)))(w, h_0)
     close(states.loss, value)
     jax.tree.map(close, vector.backward(w, xs, targets, states), want)
 
@@ -273,7 +282,9 @@ def test_bad_input_is_one_line_and_nothing_is_written(capsys, tmp_path, flags, t
     assert not (tmp_path / "run").exists()
 
 
-def test_a_chunk_as_long_as_the_sequence_drops_nothing(capsys, tmp_path):
+def test_a_chunk_as_long_as_the_sequence_drops_nothing(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(picture, "files", lambda *_: {})  # drawing takes longer than all else
+    monkeypatch.setattr(tables, "terms_picture", lambda *_: b"")
     status, out, err = main(capsys, tmp_path, "--length", "3", "--chunk", "3")
     told = json.loads(out)
     assert status == 0 and told["gradient"] == told["truncated"] and "(0 of 6 terms)" in err
