@@ -19,7 +19,7 @@ def weights() -> Any:
     """Random parameters, large enough that what is likely depends on what was read."""
     noise = np.random.default_rng(0)
     return jax.tree.map(
-        lambda a: jnp.asarray(noise.normal(0, 2, a.shape), a.dtype),
+        lambda a: noise.normal(0, 2, a.shape).astype(a.dtype),
         jax.eval_shape(MODEL.init, jax.random.key(0)),
     )
 
@@ -30,15 +30,22 @@ KEY = jax.random.key(0)
 
 
 @jax.jit
-def read(tokens: jax.Array) -> jax.Array:
-    """Logits [B, L, V] after each token of [B, L], from the start."""
+def _read(tokens: jax.Array) -> jax.Array:
     _, ys = MODEL.apply(PARAMS, MODEL.start(PARAMS, tokens.shape[0]), tokens.T)
     return jnp.swapaxes(ys, 0, 1)
 
 
+def read(tokens: np.ndarray) -> np.ndarray:
+    """Logits [B, L, V] after each token of [B, L], from the start; padded behind, to share
+    programs.
+    """
+    length = tokens.shape[1]
+    return np.asarray(_read(np.pad(tokens, [(0, 0), (0, P + N - length)])))[:, :length]
+
+
 def log_probs_of(tokens: np.ndarray, forbid: int | None = None) -> np.ndarray:
     """log p of each of the last N tokens of [B, P + N], all given, in float64."""
-    logits = np.array(read(tokens), np.float64)[:, P - 1 : -1]
+    logits = read(tokens).astype(np.float64)[:, P - 1 : -1]
     if forbid is not None:
         logits[..., forbid] = -np.inf
     logits -= np.log(np.exp(logits).sum(-1, keepdims=True))
@@ -56,9 +63,12 @@ def test_greedy_is_the_argmax_after_each_whole_prefix() -> None:
 
 
 def test_prompts_in_a_batch_write_as_one_by_one() -> None:
-    together, together_p = generate(MODEL, PARAMS, PROMPT, KEY, N, greedy=True)
+    def greedy(prompt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return jax.device_get(generate(MODEL, PARAMS, prompt, KEY, N, greedy=True))
+
+    together, together_p = greedy(PROMPT)
     for b in range(B):
-        alone, p = generate(MODEL, PARAMS, PROMPT[b : b + 1], KEY, N, greedy=True)
+        alone, p = greedy(PROMPT[b : b + 1])
         assert alone[0].tolist() == together[b].tolist()
         np.testing.assert_allclose(p[0], together_p[b], rtol=0, atol=1e-5)
 
@@ -126,11 +136,14 @@ def kept(logits: np.ndarray, k: int, p: float) -> set[int]:
     return tokens
 
 
+restricted = jax.jit(restrict, static_argnames=("top_k", "top_p"))
+
+
 @pytest.mark.parametrize("k", [0, 1, 4, V, V + 3])
 @pytest.mark.parametrize("p", [1e-9, 0.3, 0.9, 1.0])
 def test_restrict_keeps_exactly_the_right_set(k: int, p: float) -> None:
     logits = np.random.default_rng(2).normal(0, 1, (2, 5, V)).astype(np.float32)
-    got = np.asarray(restrict(jnp.asarray(logits), top_k=k, top_p=p))
+    got = np.asarray(restricted(logits, top_k=k, top_p=p))
     sizes = set()
     for row in np.ndindex(2, 5):
         tokens = kept(logits[row], k, p)
@@ -148,15 +161,18 @@ def test_restrict_keeps_exactly_the_right_set(k: int, p: float) -> None:
 
 
 def test_top_p_keeps_the_smallest_set_that_reaches_it() -> None:
-    logits = jnp.log(jnp.array([0.15, 0.4, 0.15, 0.3]))
+    def left(logits: np.ndarray, **how: Any) -> list[int]:
+        return np.flatnonzero(np.isfinite(restricted(logits, **how))).tolist()
+
+    logits = np.log(np.array([0.15, 0.4, 0.15, 0.3], np.float32))
     for p, want in [
         (0.39, [1]),
         (0.41, [1, 3]),
         (0.69, [1, 3]),
         (0.71, [0, 1, 2, 3]),
     ]:  # a tie stays
-        assert np.flatnonzero(np.isfinite(restrict(logits, top_p=p))).tolist() == want
+        assert left(logits, top_p=p) == want
     # What is forbidden has no mass, and what top-k left out has none.
-    gone = logits.at[1].set(-jnp.inf)
-    assert np.flatnonzero(np.isfinite(restrict(gone, top_p=0.45))).tolist() == [3]
-    assert np.flatnonzero(np.isfinite(restrict(logits, top_k=2, top_p=0.56))).tolist() == [1]
+    gone = np.where(np.arange(4) == 1, np.float32(-np.inf), logits)
+    assert left(gone, top_p=0.45) == [3]
+    assert left(logits, top_k=2, top_p=0.56) == [1]
