@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from weights import drawn
 
 from rnn_jax import tasks
 from rnn_jax.data import pairs as data
@@ -46,15 +47,20 @@ SCORES = {
 
 
 @pytest.mark.parametrize("kind", SCORES)
-def test_each_attention_is_its_formula_place_by_place(kind, key):
+def test_each_attention_is_its_formula_place_by_place(kind):
     """Weights and contexts against loops over t, b and s; what is masked weighs nothing."""
     make, width, formula = SCORES[kind]
     attention = make()
     hs, memory = arrays((T, B, width), (B, S, D))
-    m, w = attention.keys.init(key), attention.init(key)
+    m, w = (jax.tree.map(np.asarray, drawn(of.init)) for of in (attention.keys, attention))
     mask = np.arange(S) < np.array(LENGTHS)[:, None]
-    scores = attention.score(w, hs, attention.keys.apply(m, memory))
-    weights, contexts = attend(scores, memory, mask)
+
+    @jax.jit
+    def attended(m, w):
+        scores = attention.score(w, hs, attention.keys.apply(m, memory))
+        return attend(scores, jnp.asarray(memory), mask)
+
+    weights, contexts = jax.device_get(attended(m, w))
     for t in range(T):
         for b, length in enumerate(LENGTHS):
             told = [formula(w, m, hs[t, b], memory[b, s]) for s in range(length)]
@@ -63,8 +69,9 @@ def test_each_attention_is_its_formula_place_by_place(kind, key):
             np.testing.assert_allclose(contexts[t, b], want @ memory[b], atol=1e-5)
 
 
-def small(attention="general", **more):
-    return translator(X, V, hidden=H, embed=3, attention=attention, **more)
+@functools.cache  # tests of the same model share its programs
+def small(attention="general", cell="tanh", **more):
+    return translator(X, V, cell, hidden=H, embed=3, attention=attention, **more)
 
 
 def loud(model, size=1.0):
@@ -117,17 +124,17 @@ def lane_of(given, lane, length):
 
 
 @pytest.mark.parametrize("attention", KINDS)
-def test_a_pair_in_a_padded_batch_is_the_pair_by_itself(attention, key):
+def test_a_pair_in_a_padded_batch_is_the_pair_by_itself(attention):
     """Its logits, which read the whole source; without attention two layers of LSTM."""
     model = small(attention, **({"layers": 2, "cell": "lstm"} if attention == "none" else {}))
     W, whole, (lane, length) = loud(model), batch(width=7), (1, LENGTHS[1])
     _, together = written(model, W, whole.context, whole.inputs)
     alone = lane_of(whole, lane, length)
     _, ys = written(model, W, alone.context, alone.inputs)
-    np.testing.assert_allclose(together[:length, lane], ys[:, 0], atol=1e-4)
+    np.testing.assert_allclose(np.asarray(together)[:length, lane], np.asarray(ys)[:, 0], atol=1e-4)
 
 
-def test_padding_and_lanes_of_nothing_have_no_part_in_the_gradient(key):
+def test_padding_and_lanes_of_nothing_have_no_part_in_the_gradient():
     model, width = small(), 7
     W = loud(model)
     whole = batch(width=width)
@@ -148,12 +155,12 @@ def test_padding_and_lanes_of_nothing_have_no_part_in_the_gradient(key):
             "mask": longer.context["mask"],
         },
     )
-    for a, b in zip(jax.tree.leaves(bars(longer)), jax.tree.leaves(bars(other)), strict=True):
-        np.testing.assert_array_equal(a, b)
-    assert all(np.abs(bar).max() > 0 for bar in jax.tree.leaves(bars(longer)["encoder"]["layers"]))
+    ours, theirs = jax.device_get([bars(longer), bars(other)])
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+    assert all(np.abs(bar).max() > 0 for bar in jax.tree.leaves(ours["encoder"]["layers"]))
 
 
-def test_the_decoder_cannot_see_what_it_has_not_written(key):
+def test_the_decoder_cannot_see_what_it_has_not_written():
     model, given = small(), batch()
     W = loud(model)
 
@@ -166,38 +173,40 @@ def test_the_decoder_cannot_see_what_it_has_not_written(key):
     assert np.abs(before[3:] - after[3:]).max() > 1e-3
 
 
-def test_without_attention_all_that_passes_is_one_vector(key):
+def test_without_attention_all_that_passes_is_one_vector():
     for attention in KINDS:
         model = small(attention)
-        carry = begun(model, loud(model), batch().context)
+        carry = jax.eval_shape(functools.partial(begun, model), loud(model), batch().context)
         sizes = {leaf.shape for leaf in jax.tree.leaves(carry)}
         assert (sizes == {(B, H)}) == (attention == "none")
 
 
-def test_alignment_is_the_softmax_of_the_scores_and_sums_to_one(key):
+def test_alignment_is_the_softmax_of_the_scores_and_sums_to_one():
     model, given = small("dot"), batch()
     W = loud(model)
-    weights = jax.jit(alignment, static_argnums=0)(model, W, given.context, given.inputs)
+    weights = np.asarray(
+        jax.jit(alignment, static_argnums=0)(model, W, given.context, given.inputs)
+    )
     assert weights.shape == (B, S, S)
     np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
-    assert not np.asarray(weights)[
-        ~np.broadcast_to(given.context["mask"][:, None], (B, S, S))
-    ].any()
-    end, _ = written(model, W, given.context, given.inputs)
+    assert not weights[~np.broadcast_to(given.context["mask"][:, None], (B, S, S))].any()
+    end, _ = jax.device_get(written(model, W, given.context, given.inputs))
     np.testing.assert_allclose(end.seen, weights.sum(1), atol=1e-5)
     # A layer's output is its state: the last weights, from the last state alone.
     scores = (end.state[0][:, None] * end.values).sum(-1) / H**0.5
-    want, _ = attend(scores[None], end.values, end.mask)
-    np.testing.assert_allclose(weights[:, -1], want[0], atol=1e-5)
+    for lane, length in enumerate(LENGTHS):
+        want = softmax(scores[lane, :length])
+        np.testing.assert_allclose(weights[lane, -1, :length], want, atol=1e-5)
 
 
-def test_half_is_the_same_product_rounded(key):
+def test_half_is_the_same_product_rounded():
     given = batch()
     W = loud(small())
     ys = [
-        written(model, W, given.context, given.inputs)[1] for model in (small(), small(half=True))
+        np.asarray(written(model, W, given.context, given.inputs)[1])
+        for model in (small(), small(half=True))
     ]
-    assert ys[1].dtype == jnp.float32
+    assert ys[1].dtype == np.float32
     assert 0 < np.abs(ys[0] - ys[1]).max() < 0.02 * np.abs(ys[0]).max()
 
 
@@ -208,7 +217,7 @@ def test_fed_back_are_the_words_of_greedy_writing(key):
     tokens, own = given.inputs.T, np.ones((S, B), bool)
     own[0] = False
     carry = begun(model, W, given.context)
-    read = writes(model, W, carry, tokens, own, None)
+    read = np.asarray(writes(model, W, carry, tokens, own, None))
     wrote, _ = generate(
         model, W, given.inputs[:, :1], key, S - 1, greedy=True, context=given.context
     )
@@ -234,7 +243,7 @@ def test_feeding_mixes_as_told_and_its_gradient_is_that_of_the_mixed_tokens(key)
 
     each = jax.jit(jax.grad(loss), static_argnums=2)
     ours = each(W, {"tokens": tokens, "own": own}, fed_model)
-    want = each(W, jnp.asarray(read), model)
+    want = each(W, read, model)
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(want), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
@@ -248,14 +257,15 @@ def test_what_is_fed_back_is_drawn_from_the_softmax(key):
     own = np.array([[False], [True]]).repeat(lanes, 1)
     carry = begun(model, W, context)
     drawn = writes(model, W, carry, tokens, own, jax.random.split(key, lanes))[1]
-    logits = written(model, W, context, tokens[:1].T)[1][0, 0]
-    p = softmax(np.asarray(logits, np.float64))
+    given = batch()  # its first lane is all of these, and begins like them
+    logits = np.asarray(written(model, W, given.context, given.inputs)[1], np.float64)[0, 0]
+    p = softmax(logits)
     share = np.bincount(drawn, minlength=V) / lanes
     assert np.abs(share - p).max() < 5 * math.sqrt(0.25 / lanes)
     assert len(np.unique(drawn)) > 3
 
 
-def test_beam_search_writes_with_attention_what_the_model_finds_likeliest(key):
+def test_beam_search_writes_with_attention_what_the_model_finds_likeliest():
     """Two tokens at most: against all texts, scored one by one."""
     model, given = small(), batch()
     W = loud(model)
@@ -267,7 +277,8 @@ def test_beam_search_writes_with_attention_what_the_model_finds_likeliest(key):
             name: np.repeat(a[lane : lane + 1], V * V, 0) for name, a in given.context.items()
         }
         _, ys = written(model, W, context, read.T)
-        log_p = -np.asarray(jax.jit(cross_entropy)(ys, every.T)).sum(0)
+        each = np.asarray(jax.nn.log_softmax(ys))
+        log_p = np.take_along_axis(each, every.T[..., None], 2)[..., 0].sum(0)
         assert found.tokens[lane, 0].tolist() == every[log_p.argmax()].tolist()
         np.testing.assert_allclose(found.scores[lane], np.sort(log_p)[::-1], atol=1e-4)
 
@@ -278,12 +289,14 @@ def test_smoothing_is_the_cross_entropy_against_a_spread_target():
     spread = np.full((T, V), 0.2 / V)
     spread[np.arange(T), targets] += 0.8
     log_p = np.log(np.stack([softmax(row) for row in logits.astype(np.float64)]))
-    np.testing.assert_allclose(
-        jax.jit(smoothed(0.2))(logits, targets), -(spread * log_p).sum(1), rtol=1e-5
-    )
-    np.testing.assert_allclose(
-        jax.jit(smoothed(0.0))(logits, targets), jax.jit(cross_entropy)(logits, targets), rtol=1e-5
-    )
+
+    @jax.jit
+    def each(logits):
+        return [loss(logits, targets) for loss in (smoothed(0.2), smoothed(0.0), cross_entropy)]
+
+    some, none, plain = each(logits)
+    np.testing.assert_allclose(some, -(spread * log_p).sum(1), rtol=1e-5)
+    np.testing.assert_allclose(none, plain, rtol=1e-5)
 
 
 def test_sums_and_reversals_are_right():

@@ -5,8 +5,8 @@ import math
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from experiments import throughput
@@ -119,14 +119,15 @@ def test_the_limit_is_the_products_one_after_another_and_nothing_else(cell):
     for _ in range(T):
         r_bar[:, :H] = r_bar @ W_hh.T
     zs[:B] = r_bar
-    args = [jnp.asarray(a, jnp.float32) for a in (W_xh, W_hh, x, hs)]
-    found = limit.all_products(T, B, *args)
+    args = [np.float32(a) for a in (W_xh, W_hh, x, hs)]
+    found = jax.jit(limit.all_products, static_argnums=(0, 1))(T, B, *args)
     for a, b in zip(found, (x.T @ zs, hs.T @ zs, zs @ W_xh.T), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4 * abs(b).max())
     assert [a.shape for a in limit.products(Sizes(cell, T, B, H))()] == [(H, G), (H, G), (T * B, H)]
 
 
-def test_layers_race_and_the_results_say_so_everywhere(capsys, tmp_path):
+def test_layers_race_and_the_results_say_so_everywhere(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(layers, "QUICK", ((5, 3, 16),))
     flags = ["--quick", "--only", "layer", "--cells", "tanh", "lstm", "--peers", "scan"]
     out, file = tmp_path / "run", tmp_path / "results.json"
     assert throughput.main([*flags, "--turns", "3", "--out", str(out), "--json", str(file)]) == 0
@@ -134,7 +135,7 @@ def test_layers_race_and_the_results_say_so_everywhere(capsys, tmp_path):
     results = json.loads(file.read_text())
     assert json.loads((out / "results.json").read_text()) == results
     assert results["versions"]["jax"] == jax.__version__ and "cores" in results["machine"]
-    names = ["tanh T=25 B=16 H=128", "lstm T=25 B=16 H=128"]
+    names = ["tanh T=5 B=3 H=16", "lstm T=5 B=3 H=16"]
     assert [row["name"] for row in results["rows"]] == names
     for row in results["rows"]:
         assert row["kind"] == "layer" and row["peers"].keys() == {"scan"}
@@ -173,9 +174,15 @@ def test_the_other_kinds_have_their_own_figures(capsys, tmp_path):
     assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_training_goes_on_from_step_to_step_on_the_data_that_fit_would_fetch():
-    recipe = charlm.recipe(SMALL, 0)
-    compiled = training.compiled(recipe)
+@pytest.fixture(scope="module")
+def trained():
+    """A recipe and its compiled steps."""
+    recipe = charlm.recipe(SMALL._replace(cell="tanh", layers=1), 0)
+    return recipe, training.compiled(recipe)
+
+
+def test_training_goes_on_from_step_to_step_on_the_data_that_fit_would_fetch(trained):
+    recipe, compiled = trained
     whole = training.trainer(recipe, compiled).advance(6).loss
     parts = training.trainer(recipe, compiled)
     assert np.array_equal(np.concatenate([parts.advance(2).loss, parts.advance(4).loss]), whole)
@@ -214,14 +221,14 @@ def test_pytorch_trains_and_writes_as_we_do(cell, monkeypatch):
         assert difference(rivals["ours"], rivals["torch"]) is None
 
 
-def test_another_learning_rate_would_be_noticed(monkeypatch):
-    pytest.importorskip("torch")
-    from experiments.racing import pytorch_charlm
-
-    recipe, found = charlm.recipe(SMALL, 0), []
-    for rate in (charlm.RATE, 1.1 * charlm.RATE):
-        monkeypatch.setattr(charlm, "RATE", rate)
-        found.append(pytorch_charlm.step_entrant(recipe, SMALL, 1, 16).values())
+def test_another_learning_rate_would_be_noticed(trained):
+    recipe, compiled = trained
+    quicker = optax.chain(optax.clip_by_global_norm(charlm.CLIP), optax.adam(1.1 * charlm.RATE))
+    other = recipe._replace(optimizer=quicker)
+    found = [
+        charlm.named(0.0, {}, training.trainer(of, by).advance(16).loss)
+        for of, by in ((recipe, compiled), (other, training.compiled(other)))
+    ]
     assert "losses of training differs" in difference(*found)
 
 

@@ -73,9 +73,15 @@ def stream(
     keys = jax.random.split(key, length)
     for begin in range(0, length, chunk):
         count = min(chunk, length - begin)
-        some = keys[jnp.minimum(begin + jnp.arange(chunk), length - 1)]
+        some = _chunk(keys, begin, chunk)
         state, written = _write_jitted(model, params, state, some, temperature, **how)
-        yield tuple(part[:, :count] for part in written)
+        yield written if count == chunk else tuple(part[:, :count] for part in written)
+
+
+@partial(jax.jit, static_argnames="count")
+def _chunk(keys: Array, begin: Array, count: int) -> Array:
+    """So many of the keys, the last one as often as there are none left."""
+    return keys[jnp.minimum(begin + jnp.arange(count), len(keys) - 1)]
 
 
 def _begin(begun: Read, length: int, *, block: int = 0, **_: Any) -> _State:

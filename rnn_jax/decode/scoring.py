@@ -11,7 +11,7 @@ import numpy as np
 from rnn_jax.data.text import Stream
 from rnn_jax.decode.reading import begin, padded
 from rnn_jax.models import Model
-from rnn_jax.tasks import held_out
+from rnn_jax.tasks import Batch, held_out
 
 Array = jax.Array
 
@@ -80,20 +80,20 @@ def chosen(logits: Array, targets: Array) -> Array:
 
 def log_probs_of_stream(model: Model, params: Any, text: Stream) -> np.ndarray:
     """log p in nats of each target of a stream [N], read as an evaluation reads it; float64."""
-
-    @jax.jit
-    def chunk(params: Any, carry: Any, batch: Any) -> tuple[Any, Array]:
-        steps = {"mask": batch.mask.T, "fresh": batch.fresh.T}
-        carry, ys = model.apply(params, carry, batch.inputs.T, **steps)
-        return carry, chosen(ys, batch.targets.T).T
-
     carry, rows, asked = None, [], []
     for batch in held_out(text)():
         if carry is None:
             carry = model.start(params, batch.inputs.shape[0])
         for first in range(0, batch.inputs.shape[1], _PART):
             part = jax.tree.map(lambda a, first=first: a[:, first : first + _PART], batch)
-            carry, row = chunk(params, carry, part)
+            carry, row = _stream_chunk(model, params, carry, part)
             rows.append(np.asarray(row, np.float64))
             asked.append(part.weights > 0)
     return np.concatenate(rows, 1)[np.concatenate(asked, 1)]  # lanes are one after another
+
+
+@partial(jax.jit, static_argnames="model")
+def _stream_chunk(model: Model, params: Any, carry: Any, batch: Batch) -> tuple[Any, Array]:
+    steps = {"mask": batch.mask.T, "fresh": batch.fresh.T}
+    carry, ys = model.apply(params, carry, batch.inputs.T, **steps)
+    return carry, chosen(ys, batch.targets.T).T
