@@ -206,7 +206,7 @@ def test_digest_does_not_depend_on_the_steps_in_a_dispatch() -> None:
             data, _ = batches(task, int(state.step), count, 4)
             state, metrics = advance(state, data, np.int32(count), jax.random.key(7))
             assert not np.asarray(metrics.loss)[count:].any()
-            losses += metrics.loss[:count].tolist()
+            losses += np.asarray(metrics.loss)[:count].tolist()
         assert state.step == 4 and len(set(losses)) == 4
         ends.append((digest(state), losses))
     assert all(end == ends[0] for end in ends)
