@@ -16,7 +16,7 @@ k B |θ|, time that of k + 1 steps back, whatever the length.
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -175,31 +175,33 @@ def _felt(P: Any, w: Any, H: int) -> Array:
     return sum(jax.tree.leaves(jax.tree.map(one, P, w)))
 
 
+@lru_cache(maxsize=16)
 def _check(cell: Cell) -> None:
     """BadInput where a unit has other weights than those of its columns, seen by trying one."""
     if cell.gate is None:
         raise BadInput(
             "this cell has no gate (rnn_jax.cells.Gate), so no SnAp-1 and no RFLO: use rtrl"
         )
-    key, lanes = jax.random.key(0), 8  # of ReLU units some are awake
-    w, carry = jax.eval_shape(lambda: (w := cell.init(key), cell.start(w, lanes)))
+    lanes = 8  # of ReLU units some are awake
+    w, carry = jax.eval_shape(lambda: (w := cell.init(jax.random.key(0)), cell.start(w, lanes)))
     H = jax.eval_shape(cell.gate.matrix, w).shape[0]
     if "W_xh" not in w or any(a.shape != (lanes, H) for a in jax.tree.leaves(carry)):
         raise BadInput(
             "SnAp-1 and RFLO need a cell with W_xh and a carry of [B, H] alone: use rtrl"
         )
 
-    def drawn(a: Any, number: int) -> Array:
-        return jax.random.normal(jax.random.fold_in(key, number), a.shape, a.dtype)
+    noise = np.random.default_rng(0)  # no program has to be compiled for what is drawn here
 
-    def first(w: Any) -> Array:
-        leaves, tree = jax.tree.flatten(carry)
-        h = jax.tree.unflatten(tree, list(map(drawn, leaves, range(len(leaves)))))
-        x = jax.random.normal(key, (lanes, w["W_xh"].shape[0]))
+    def drawn(a: Any) -> np.ndarray:  # sums over rows are about 1, where no unit saturates
+        rows = a.shape[0] if a.shape else 1
+        return (noise.normal(size=a.shape) / rows**0.5).astype(a.dtype)
+
+    def first(w: Any, h: Any, x: Array) -> Array:
         new = cell.step(w, h, cell.read(w, x))[0]
         return sum(a[:, 0].sum() for a in jax.tree.leaves(new))
 
-    bars = jax.jit(lambda: jax.grad(first)(cell.init(key)))()
+    x = jax.ShapeDtypeStruct((lanes, w["W_xh"].shape[0]), w["W_xh"].dtype)
+    bars = jax.jit(jax.grad(first))(*jax.tree.map(drawn, (w, carry, x)))
     for name, bar in named_leaves(bars).items():
         if bar.shape[-1] % H or np.asarray(bar).reshape(-1, H)[:, 1:].any():
             told = "acts on several units at once, so the cell has no SnAp-1 and no RFLO: use rtrl"
