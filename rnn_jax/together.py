@@ -46,8 +46,12 @@ def together(recipes: Sequence[Recipe], room: int) -> Together:
     steps = jax.jit(jax.vmap(first.steps(), axes), donate_argnums=0)
     keys = jnp.stack([recipe.key() for recipe in recipes])
 
+    @jax.jit  # one program, not two for each shape
+    def side_by_side(*states: TrainState) -> TrainState:
+        return jax.tree.map(lambda *a: jnp.stack(a), *states)
+
     def start() -> TrainState:
-        return jax.tree.map(lambda *a: jnp.stack(a), *[recipe.start() for recipe in recipes])
+        return side_by_side(*[recipe.start() for recipe in recipes])
 
     def data(position: int, count: int) -> Batch:
         those = recipes[:1] if shared else recipes
