@@ -51,7 +51,8 @@ def from_host(array: np.ndarray, like: Any) -> jax.Array:
         # Of an abstract key only the dtype knows the implementation.
         impl = jax.random.key_impl(jax.numpy.empty((), like.dtype))
         return jax.random.wrap_key_data(array, impl=impl)
-    return jax.numpy.array(array)
+    # Not jax.numpy.array, which compiles a program for each shape. The copy is nobody else's.
+    return jax.device_put(np.array(array))
 
 
 def array_digest(path: str, array: np.ndarray) -> str:

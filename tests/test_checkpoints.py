@@ -27,14 +27,20 @@ class State(flax.struct.PyTreeNode):
     skipped: jax.Array
 
 
+begin_adam = jax.jit(
+    optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-3), optax.identity()).init
+)
+
+
 def make_state(step: int = 0) -> State:
     """A state with all that is awkward: tuples, None, bfloat16, no elements, -0 and NaN."""
-    keys = jax.random.split(jax.random.key(step), 3)
-    layer = {"W_xh": jax.random.normal(keys[0], (3, 5)), "b": jnp.array([-0.0, jnp.nan, 1e-42])}
-    params = {"cell": (layer, {"W_hh": jax.random.normal(keys[1], (64, 64), jnp.bfloat16)})}
-    chain = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-3), optax.identity())
-    carry = ((jax.random.normal(keys[2], (2, 7)), jnp.zeros((2, 0))), None)
-    return State(jnp.int32(step), params, chain.init(params), carry, jnp.int32(0))
+    noise, float32 = np.random.default_rng(step), np.float32
+    layer = {"W_xh": noise.normal(size=(3, 5)), "b": np.array([-0.0, np.nan, 1e-42])}
+    layer = jax.tree.map(float32, layer)
+    params = {"cell": (layer, {"W_hh": noise.normal(size=(64, 64)).astype(jnp.bfloat16)})}
+    carry = ((noise.normal(size=(2, 7)).astype(float32), np.zeros((2, 0), float32)), None)
+    state = State(np.int32(step), params, begin_adam(params), carry, np.int32(0))
+    return jax.device_put(state)
 
 
 TWO = digest(make_state(2))
