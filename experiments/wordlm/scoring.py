@@ -72,7 +72,7 @@ def sentences(network: "WordNetwork", params: Any, stream: "Stream") -> "np.ndar
     return found
 
 
-@lru_cache(maxsize=4)  # as there
+@lru_cache(maxsize=4)  # these too
 def _asker(network: "WordNetwork") -> Callable[..., tuple[Any, Any]]:
     """``(params, carry, batch) -> (carry, nats of each word [B, T])``."""
     import jax
