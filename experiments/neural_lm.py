@@ -75,13 +75,10 @@ class Config(language.WritingSettings):
 
 def optimizer(config: Config) -> "optax.GradientTransformation":
     """Clipping, then Adam with weight decay; its rate does not see --steps, so a run can go on."""
-    import optax
-
     from rnn_jax import descent
 
-    cosine = optax.cosine_decay_schedule(config.lr, config.horizon) if config.horizon else None
-    adam = optax.adamw(cosine or config.lr, weight_decay=config.weight_decay)
-    return optax.chain(descent.clipping(config.clip), adam)
+    cosine = descent.falling(config.lr, horizon=config.horizon) if config.horizon else None
+    return descent.adamw(cosine or config.lr, config.clip, "norm", config.weight_decay, True)
 
 
 def model_spec(config: Config, vocabulary: int) -> dict[str, Any]:

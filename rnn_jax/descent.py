@@ -21,12 +21,20 @@ def clipping(bound: float, by: str = "norm") -> optax.GradientTransformation:
     return {"norm": optax.clip_by_global_norm, "value": optax.clip}[by](bound)
 
 
-@_kept
-def falling(lr: float, *, factor: float, after: int, epoch: int, horizon: int) -> optax.Schedule:
+def falling(
+    lr: float, *, factor: float = 1.0, after: int = 1, epoch: int = 1, horizon: int = 0
+) -> optax.Schedule:
     """``step -> rate``: `lr`, times `factor` for each epoch from number `after` on, times a cosine.
 
     epoch: its steps; horizon: steps over which half a cosine falls to 0, 0 for none.
     """
+    if factor == 1:  # no epoch matters, and texts of all lengths share one object
+        after = epoch = 1
+    return _falling(lr, factor, after, epoch, horizon)
+
+
+@_kept
+def _falling(lr: float, factor: float, after: int, epoch: int, horizon: int) -> optax.Schedule:
     cosine = optax.cosine_decay_schedule(1.0, horizon) if horizon else None
 
     def rate(step: Any) -> Any:
@@ -50,10 +58,13 @@ def adam(
 
 @_kept
 def adamw(
-    rate: optax.ScalarOrSchedule, clip: float, by: str, decay: float
+    rate: optax.ScalarOrSchedule, clip: float, by: str, decay: float, biases: bool = False
 ) -> optax.GradientTransformation:
-    """AdamW (Loshchilov and Hutter 2019): `decay`, times the rate, off matrices and no biases."""
-    return optax.chain(clipping(clip, by), optax.adamw(rate, weight_decay=decay, mask=matrices))
+    """AdamW (Loshchilov and Hutter 2019): `decay`, times the rate, off matrices; also off biases,
+    where that is asked.
+    """
+    mask = None if biases else matrices
+    return optax.chain(clipping(clip, by), optax.adamw(rate, weight_decay=decay, mask=mask))
 
 
 @_kept
