@@ -165,13 +165,13 @@ def comparison() -> lengths.Problem:
 
 def weights(name: str) -> Any:
     """A hand-set network's weights for the library's linear cell, which has a bias, and logits."""
-    import jax.numpy as jnp
+    import numpy as np
 
     given = by_hand()[name].weights
     w, out = given["layers"][0], given["out"]
     if name == "comparison":  # σ(a) is the softmax of (0, a)
-        out = {key: jnp.concatenate([0 * a, a], axis=-1) for key, a in out.items()}
-    return {"layers": ({**w, "b_h": jnp.zeros(1)},), "out": out}
+        out = {key: np.concatenate([0 * a, a], axis=-1) for key, a in out.items()}
+    return {"layers": ({**w, "b_h": np.zeros(1, np.float32)},), "out": out}
 
 
 def drawing() -> bytes:

@@ -81,13 +81,18 @@ def learner(config: LengthSettings, problem: Problem, cell: str) -> Entrant:
 def from_hand(config: LengthSettings, problem: Problem, cell: str, weights: Any) -> list[Entrant]:
     """The hand-set network with noise on its weights, and its like from random weights."""
     import jax
+    import numpy as np
 
     hidden = weights["layers"][0]["W_hh"].shape[0]
+    leaves, tree = jax.tree.flatten(weights)
+
+    @jax.jit
+    def normal(key: Any) -> list[Any]:
+        keys = jax.random.split(key, len(leaves))
+        return [jax.random.normal(k, a.shape) for k, a in zip(keys, leaves, strict=True)]
 
     def disturbed(seed: int) -> Any:
-        leaves, tree = jax.tree.flatten(weights)
-        keys = jax.random.split(jax.random.key(seed), len(leaves))
-        noise = [jax.random.normal(k, a.shape) for k, a in zip(keys, leaves, strict=True)]
+        noise = map(np.asarray, normal(jax.random.key(seed)))
         noisy = [a + config.noise * e for a, e in zip(leaves, noise, strict=True)]
         return jax.tree.unflatten(tree, noisy)
 

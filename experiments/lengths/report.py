@@ -1,7 +1,8 @@
 """What came of it: errors by length, as a table, as JSON and as a picture."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from experiments.lengths.entrants import Entrant, Problem, train_all
@@ -10,6 +11,8 @@ from experiments.lengths.settings import LengthSettings
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
+
+    from rnn_jax.models import Model
 
 _TEST_LANES = 128
 
@@ -53,19 +56,23 @@ def compete(
 def errors(entrant: Entrant, problem: Problem, weights: Sequence[Any], tested: Any) -> "np.ndarray":
     """The error of each of several weights at each step, mean over sequences: [S, T]."""
     import jax
-    import jax.numpy as jnp
     import numpy as np
 
-    xs, targets = (jnp.swapaxes(a, 0, 1) for a in tested)
-    model, lanes = entrant.model, xs.shape[1]
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *weights)
+    xs, targets = (np.swapaxes(a, 0, 1) for a in tested)
+    return np.asarray(_tester(entrant.model, problem.error)(stacked, xs, targets), np.float64)
 
-    @jax.jit
-    @jax.vmap
-    def one(W: Any) -> Any:
-        _, ys = model.apply(W, model.start(W, lanes), xs)
-        return problem.error(ys, targets).mean(1)
 
-    return np.asarray(one(jax.tree.map(lambda *leaves: jnp.stack(leaves), *weights)), np.float64)
+@lru_cache(maxsize=16)  # so that networks of one shape are compiled once
+def _tester(model: "Model", error: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    """``(weights [S, ...], xs [T, B, X], targets [T, B, ...]) -> errors [S, T]``."""
+    import jax
+
+    def one(W: Any, xs: Any, targets: Any) -> Any:
+        _, ys = model.apply(W, model.start(W, xs.shape[1]), xs)
+        return error(ys, targets).mean(1)
+
+    return jax.jit(jax.vmap(one, in_axes=(0, None, None)))
 
 
 def best(rows: Sequence[Row]) -> Row:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rnn_jax.affine import affine
 from rnn_jax.cells import PHI, Cell, vanilla
@@ -33,8 +34,8 @@ def read_out(phi: Callable[[Array], Array], hidden: int, outputs: int) -> Layer:
     return Layer(linear.init, lambda w, h: phi(linear.apply(w, h)))
 
 
-def _array(values: Any) -> Array:
-    return jnp.asarray(values, jnp.float32)
+def _array(values: Any) -> np.ndarray:
+    return np.asarray(values, np.float32)
 
 
 def summation() -> Network:
@@ -131,5 +132,5 @@ def smooth_parity(gain: float) -> Network:
         "b_h": gain * w["b_h"],
     }
     odd = gain * out["W_hy"] / 2
-    logits = {"W_hy": jnp.concatenate([-odd, odd], axis=1), "b_y": gain * _array([0.5, -0.5])}
+    logits = {"W_hy": np.concatenate([-odd, odd], axis=1), "b_y": gain * _array([0.5, -0.5])}
     return Network(vanilla(1, 2), dense(2, 2), {"layers": (smooth,), "out": logits})
