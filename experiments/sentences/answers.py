@@ -1,6 +1,7 @@
 """What a trained network says of sentences, and which words made it say so."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from experiments.sentences.data import Data
@@ -15,6 +16,10 @@ if TYPE_CHECKING:  # JAX is imported inside the functions, so that --help answer
 DRAWN = 8  # sentences in the picture
 
 
+_SHORT = 16  # words that sentences are padded to, or twice as many, and so on
+
+
+@lru_cache(maxsize=4)  # what is asked while it learns and at the end is compiled once
 def answering(model: Any) -> Callable[[Any, list["np.ndarray"]], "np.ndarray"]:
     """``(weights, sentences) -> logits [N, C]``, padded to few lengths and 64 at a time."""
     import jax
@@ -28,8 +33,10 @@ def answering(model: Any) -> Callable[[Any, list["np.ndarray"]], "np.ndarray"]:
 
     def answer(W: Any, sentences: list["np.ndarray"]) -> "np.ndarray":
         lengths, found = np.array([len(s) for s in sentences]), []
-        places = []
-        for rows, width in buckets.plan(lengths, buckets.edges(lengths, 4), 64):
+        places, widths = [], [_SHORT]
+        while widths[-1] < lengths.max():
+            widths.append(2 * widths[-1])
+        for rows, width in buckets.plan(lengths, np.array(widths), 64):
             tokens, mask = buckets.pad(sentences, rows, width)
             found.append(np.asarray(logits(W, tokens, mask))[rows >= 0])
             places.append(rows[rows >= 0])
@@ -46,13 +53,14 @@ def readings(data: Data, trained: Trained, parts: "Parts") -> list[Read]:
     weights, answer = jax.jit(parts.weights), answering(trained.model)
     tokens, truth = data.parts["valid"].numbered(data.vocabulary), data.truth("valid")
     fitting = [i for i, t in enumerate(tokens) if 3 <= len(t) <= 30] or range(len(tokens))
-    found = []
-    for row in fitting[:DRAWN]:
-        one, width = tokens[row], max(30, len(tokens[row]))
+    drawn, found = [tokens[i] for i in fitting[:DRAWN]], []
+    asked = [s for one in drawn for s in (one, *_shortened(one))]
+    ends = np.cumsum([1 + len(one) for one in drawn])
+    answers = np.asarray(jax.nn.log_softmax(answer(trained.params, asked)))
+    for row, one, log_p in zip(fitting, drawn, np.split(answers, ends[:-1]), strict=False):
+        width = max(30, len(one))
         padded, mask = np.zeros((width, 1), np.int32), np.arange(width)[:, None] < len(one)
         padded[: len(one), 0] = one
-        without = [np.delete(one, t) if len(one) > 1 else one * 0 for t in range(len(one))]
-        log_p = np.asarray(jax.nn.log_softmax(answer(trained.params, [one, *without])))
         p, said = np.exp(log_p[0].max()), data.classes[log_p[0].argmax()]
         found.append(
             Read(
@@ -63,3 +71,11 @@ def readings(data: Data, trained: Trained, parts: "Parts") -> list[Read]:
             )
         )
     return found
+
+
+def _shortened(sentence: "np.ndarray") -> list["np.ndarray"]:
+    """The sentence without each of its words in turn; of a single word, token 0 is left."""
+    import numpy as np
+
+    one = len(sentence) == 1
+    return [sentence * 0 if one else np.delete(sentence, t) for t in range(len(sentence))]
