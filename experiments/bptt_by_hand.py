@@ -111,7 +111,7 @@ def gradients(
     bars = scalar.backward(network, scalar.forward(network, xs, targets), chunk=chunk)
     found = {"by hand": (bars.u, bars.v, bars.w)}
     with jax.enable_x64(True):
-        found["jax.grad"] = tuple(map(float, jax.grad(loss, (0, 1, 2))(*weights)))
+        found["jax.grad"] = tuple(map(float, jax.jit(jax.grad(loss, (0, 1, 2)))(*weights)))
         traced = backprop.from_function(loss, *weights)
     for name, graph in (
         ("slide's graph", backprop.unrolled(network, xs, targets, chunk)),
@@ -120,7 +120,7 @@ def gradients(
         u, v, w, *_ = backprop.backward(graph, backprop.forward(graph))
         found[name] = (u, v, w)
     with jax.enable_x64(False):
-        found["in float32"] = tuple(map(float, jax.grad(loss, (0, 1, 2))(*weights)))
+        found["in float32"] = tuple(map(float, jax.jit(jax.grad(loss, (0, 1, 2)))(*weights)))
     return found
 
 

@@ -136,7 +136,7 @@ def say(model: "Model", weights: Any) -> str:
 
     prompt = np.array([[LETTERS.index("h")]], np.int32)
     tokens, _ = decode.generate(model, weights, prompt, jax.random.key(0), 4, greedy=True)
-    return "h" + "".join(LETTERS[t] for t in tokens[0])
+    return "h" + "".join(LETTERS[t] for t in np.asarray(tokens)[0])
 
 
 def run(config: Config) -> dict[str, Any]:

@@ -132,7 +132,7 @@ def look(options: Options) -> dict[str, Any]:
         model, W, tokens, options.warm, options.context, seed=options.seed
     )
     by_context = context.by_context(model, W, tokens, contexts(options.context))
-    untrained = model.init(jax.random.key(options.seed))
+    untrained = jax.jit(model.init)(jax.random.key(options.seed))
     told, values = states.tell_all(model, W, untrained, part, known)
     found = {"labels": told, "context": by_context, "exchanged": swapped}
     show(found)

@@ -107,7 +107,7 @@ def start(config: "Config", problem: Problem, seed: int) -> Any:
     """The first weights; an LSTM's forget gates begin at --forget-bias."""
     import jax
 
-    params = problem.build(None).init(jax.random.split(jax.random.key(seed))[0])
+    params = jax.jit(problem.build(None).init)(jax.random.split(jax.random.key(seed))[0])
     if config.cell == "lstm" and config.task != "balance":
         for w in params["layers"]:
             H = w["W_hh"].shape[0]

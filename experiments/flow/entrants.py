@@ -114,7 +114,7 @@ def train(config: Any, entrant: Entrant, show: Any) -> "Outcome":
     spec = {"builder": "language_model", "arguments": sizes | {"layers": 1}}
     model = models.from_spec(spec, trust=True)
     k_params, k_start = jax.random.split(jax.random.key(config.seed))
-    params = model.init(k_params)
+    params = jax.jit(model.init)(k_params)
     if entrant.how:
         params = initial.restarted(k_start, params, entrant.how, entrant.radius)
     optimizer = optax.chain(clipping(entrant, config.clip), optax.adam(config.lr))

@@ -1,6 +1,6 @@
 """Reading by glimpses: the task, how noisy REINFORCE is, and where a network looked."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -100,14 +100,24 @@ def commonest(test: "Images", end: int, how: Reading) -> float:
 
 def all_right(model: "Model", weights: Any, task: "Task") -> float:
     """The share of pictures of which no label is misread."""
+    look, right = looker(model), []
+    for batch in task.valid():
+        wrong = task.error(look(weights, batch), np.swapaxes(batch.targets, 0, 1))
+        right.append(np.asarray(wrong).sum(0) == 0)
+    return float(np.concatenate(right).mean())
+
+
+def looker(model: "Model") -> Callable[[Any, "Batch"], Any]:
+    """``(weights, batch) -> Looks``, time first, of a model that draws nothing."""
+    import jax
+
     from rnn_jax.objective import outputs, time_first
 
-    right = []
-    for batch in task.valid():
-        steps = time_first(batch)
-        _, looks = outputs(model, weights, model.start(weights, 1), steps, None)
-        right.append(np.asarray(task.error(looks, steps.targets)).sum(0) == 0)
-    return float(np.concatenate(right).mean())
+    @jax.jit
+    def look(W: Any, batch: "Batch") -> Any:
+        return outputs(model, W, model.start(W, 1), time_first(batch), None)[1]
+
+    return look
 
 
 def noise(model: "Model", weights: Any, batch: "Batch", how: Reading) -> dict[str, float]:
@@ -137,8 +147,11 @@ def noise(model: "Model", weights: Any, batch: "Batch", how: Reading) -> dict[st
     def both(key: Any) -> Any:
         return jax.lax.map(lambda baseline: gradient(key, baseline), np.array([0.0, 1.0]))
 
-    keys = jax.random.split(jax.random.key(1), _DRAWS)
-    each = np.asarray(jax.lax.map(both, keys), np.float64)
+    @jax.jit
+    def drawn(key: Any) -> Any:
+        return jax.lax.map(both, jax.random.split(key, _DRAWS))
+
+    each = np.asarray(drawn(jax.random.key(1)), np.float64)
     variances = each.var(0, ddof=1).sum(1)
     found = dict(zip(("none", "learned"), map(float, variances), strict=True))
     each = each[:, 1]
@@ -157,13 +170,10 @@ class Looked(NamedTuple):
 
 def looked(model: "Model", weights: Any, batch: "Batch", how: Reading) -> list[Looked]:
     """What a network does with each picture of a batch, as far as labels are asked."""
-    from rnn_jax.objective import outputs, time_first
-
-    steps = time_first(batch)
-    _, looks = outputs(model, weights, model.start(weights, 1), steps, None)
+    looks = looker(model)(weights, batch)
     half = (np.array(batch.context.shape[1:]) - 1) / 2
     places = (np.asarray(looks.place).swapaxes(0, 1) + 1) * half
-    read = np.asarray(looks.logits.argmax(-1)).T[:, how.per - 1 :: how.per]
+    read = np.asarray(looks.logits).argmax(-1).T[:, how.per - 1 :: how.per]
     asked = batch.targets[:, how.per - 1 :: how.per]
     return [
         Looked(image, p[: (a >= 0).sum() * how.per], r[a >= 0], a[a >= 0])

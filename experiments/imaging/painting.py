@@ -69,16 +69,24 @@ def dreamed(model: "Model", weights: Any, steps: int, count: int, seed: int) -> 
     """What a network paints with no picture before it: leaves [T, N, ...]."""
     import jax
 
-    keys = jax.random.split(jax.random.key(seed), count)
-    xs = np.zeros((steps, count), np.int32)
-    return model.apply(weights, model.start(weights, count), xs, keys=keys)[1]
+    @jax.jit
+    def paint(W: Any, key: Any, xs: np.ndarray) -> "Painting":
+        return model.apply(W, model.start(W, count), xs, keys=jax.random.split(key, count))[1]
+
+    return paint(weights, jax.random.key(seed), np.zeros((steps, count), np.int32))
 
 
 def repainted(model: "Model", weights: Any, batch: "Batch") -> "Painting":
     """What it paints with each picture of a batch before it."""
+    import jax
+
     from rnn_jax.objective import outputs, time_first
 
-    return outputs(model, weights, model.start(weights, 1), time_first(batch), None)[1]
+    @jax.jit
+    def paint(W: Any, batch: "Batch") -> "Painting":
+        return outputs(model, W, model.start(W, 1), time_first(batch), None)[1]
+
+    return paint(weights, batch)
 
 
 def greys(canvas: Any) -> np.ndarray:

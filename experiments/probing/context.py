@@ -37,11 +37,10 @@ def by_context(
     The symbols asked are the same for every k.
     """
     import jax
-    import jax.numpy as jnp
     import numpy as np
 
     longest = max(contexts)
-    xs = jnp.asarray(windows(tokens, count, longest, 1))
+    xs = windows(tokens, count, longest, 1)
 
     @jax.jit
     def run(W: Any, fresh: Any) -> Any:
@@ -49,8 +48,7 @@ def by_context(
 
     steps = np.arange(longest)[:, None]
     return {
-        k: float(run(W, jnp.asarray(np.broadcast_to(steps == longest - k, (longest, count)))))
-        for k in contexts
+        k: float(run(W, np.broadcast_to(steps == longest - k, (longest, count)))) for k in contexts
     }
 
 
@@ -79,16 +77,18 @@ def after_exchange(
     The first symbol is read by the exchanged carry, so the second is the first that is asked.
     """
     import jax
-    import jax.numpy as jnp
     import numpy as np
 
-    xs = jnp.asarray(windows(tokens, count, warm, steps + 1))
-    start = model.start(W, count)
-    carry, _ = jax.jit(model.apply)(W, start, xs[:warm])
+    xs = windows(tokens, count, warm, steps + 1)
+
+    @jax.jit
+    def warmed(W: Any, key: Any) -> dict[str, Any]:
+        start = model.start(W, count)
+        return exchanges(key, model.apply(W, start, xs[:warm])[0], start)
 
     @jax.jit
     def run(W: Any, carry: Any) -> Any:
         return losses(model, W, carry, xs[warm:]).mean(1)
 
-    swapped = exchanges(jax.random.key(seed), carry, start)
+    swapped = warmed(W, jax.random.key(seed))
     return {name: np.asarray(run(W, other), np.float64) for name, other in swapped.items()}

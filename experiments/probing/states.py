@@ -1,6 +1,7 @@
 """A model's units over a text, and how well one of them, or all, tell what is true of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -29,10 +30,19 @@ class Told(NamedTuple):
 def features(model: Any, W: Any, tokens: "np.ndarray") -> tuple["np.ndarray", list[str]]:
     """Every unit of the carry after each token [N, U], and what each is in the carry."""
     import jax
-    import jax.numpy as jnp
     import numpy as np
 
-    start = model.start(W, 1)
+    start, names = jax.eval_shape(lambda W: model.start(W, 1), W), []
+    for path, leaf in jax.tree_util.tree_flatten_with_path(start)[0]:
+        names += [f"carry{jax.tree_util.keystr(path)} unit {i}" for i in range(leaf.size)]
+    return np.asarray(_reader(model)(W, tokens), np.float64), names
+
+
+@lru_cache(maxsize=4)  # the trained and the untrained network are read by one program
+def _reader(model: Any) -> Callable[[Any, "np.ndarray"], Any]:
+    """``(W, tokens [N]) -> units [N, U]``."""
+    import jax
+    import jax.numpy as jnp
 
     @jax.jit
     def run(W: Any, tokens: Any) -> Any:
@@ -40,12 +50,9 @@ def features(model: Any, W: Any, tokens: "np.ndarray") -> tuple["np.ndarray", li
             carry, _ = model.apply(W, carry, token[None, None])
             return carry, [leaf[0].reshape(-1) for leaf in jax.tree.leaves(carry)]
 
-        return jnp.concatenate(jax.lax.scan(body, start, tokens)[1], axis=1)
+        return jnp.concatenate(jax.lax.scan(body, model.start(W, 1), tokens)[1], axis=1)
 
-    names = []
-    for path, leaf in jax.tree_util.tree_flatten_with_path(start)[0]:
-        names += [f"carry{jax.tree_util.keystr(path)} unit {i}" for i in range(leaf[0].size)]
-    return np.asarray(run(W, jnp.asarray(tokens)), np.float64), names
+    return run
 
 
 def tell(values: "np.ndarray", names: Sequence[str], label: "np.ndarray") -> Told | None:

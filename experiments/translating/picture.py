@@ -1,8 +1,10 @@
 """Where a network with attention looked."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
+import jax
 import numpy as np
 
 from experiments.translating.writing import Writer
@@ -22,7 +24,8 @@ def look(writer: Writer, params: Any, sources: Sequence[np.ndarray]) -> list[tup
     written = np.asarray(writer.tokens(params, context))
     first = np.full((len(sources), 1), material.end, np.int32)
     read = np.concatenate([first, written[:, :-1]], axis=1)
-    weights = np.asarray(alignment(writer.model, params, context, read))
+    aligned = jax.jit(partial(alignment, writer.model))
+    weights = np.asarray(aligned(params, context, read))
     for source, row, looked in zip(sources, written, weights, strict=True):
         ends = np.flatnonzero(row == material.end)
         length = int(ends[0]) + 1 if len(ends) else len(row)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 
 from rnn_jax.graphs.interpret import interpret
@@ -136,7 +137,7 @@ def _computed(equation: Any, values: list[_Value]) -> list[_Value]:
 def _chosen(values: list[_Value]) -> list[_Value]:
     """A select whose choice is known: the cases that are chosen somewhere."""
     which, *cases = values
-    taken = set(jnp.ravel(jnp.asarray(which.known())).astype(int).tolist())
+    taken = set(np.ravel(np.asarray(which.known())).astype(int).tolist())
     nothing = _Value(None, {})
     return [which, *(case if i in taken else nothing for i, case in enumerate(cases))]
 
