@@ -20,6 +20,12 @@ def book(tmp_path):
     return str(path), str(tmp_path / "out")
 
 
+@pytest.fixture
+def unpainted(monkeypatch):
+    """The picture is drawn, but not turned into pixels, which takes as long as all else."""
+    monkeypatch.setattr(plots, "_saved", lambda figure, kind, **how: kind.encode())
+
+
 def experiment(capsys, book, *argv):
     """The result of the experiment, what it said, and what it left."""
     arguments = ["--corpus", book[0], "--out", book[1], "--sample", "20", "--prompt", "ca", *argv]
@@ -28,6 +34,7 @@ def experiment(capsys, book, *argv):
     return status, json.loads(out) if out else None, err
 
 
+@pytest.mark.usefixtures("unpainted")
 @pytest.mark.parametrize(
     ("smoothing", "alphabet"), [("kneser-ney", "characters"), ("em", "bytes"), ("add", "words")]
 )
@@ -42,7 +49,6 @@ def test_the_experiment_prints_tables_and_beats_the_unigram(capsys, book, smooth
     assert [row["n"] for row in kept["growth"]] == [1, 2, 3] and len(kept["table"]) == 5
     assert kept["growth"][2]["nats"] == result["value"]
     assert ("weights of n = 0 … 3" in err) == (smoothing == "em")
-    assert Path(book[1], "ngram.png").read_bytes().startswith(b"\x89PNG")
     assert Path(book[1], "sample.txt").read_text().startswith("ca")
 
 
@@ -62,6 +68,7 @@ def test_the_table_grows_as_v_to_the_n_and_the_text_fills_what_it_has(capsys, bo
         assert row["parameters"] == V + sum(distinct[1:n]) + sum([V, *distinct[1:]][: n - 1])
         assert f"{row['distinct']:,}" in err and f"{row['parameters']:,}" in err
     assert result["parameters"] == kept["growth"][-1]["parameters"]
+    assert Path(book[1], "ngram.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_ensemble_takes_the_weights_of_a_part_and_the_counts_of_all(tmp_path):
@@ -76,6 +83,7 @@ def test_the_ensemble_takes_the_weights_of_a_part_and_the_counts_of_all(tmp_path
     assert tables.orders[0].a.size == counts.distinct()[1]
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_a_context_of_words_is_labelled_as_it_was_written(capsys, book):
     asked = ("New York", "no such", " ca")
     flags = ("--alphabet", "words", "--n", "3", "--sample", "0", "--contexts", *asked)
@@ -125,6 +133,7 @@ def test_a_folder_that_is_a_file_or_somebody_elses_is_refused_first(name, capsys
     assert [p.name for p in tmp_path.iterdir()] == ["run.json"]
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_without_smoothing_it_says_what_was_never_seen(capsys, book):
     flags = ("--smoothing", "none", "--n", "16", "--contexts", "da ", "ii", "--sample", "0")
     status, result, err = experiment(capsys, book, *flags)
@@ -143,6 +152,7 @@ def test_without_smoothing_it_says_what_was_never_seen(capsys, book):
     assert not Path(book[1], "sample.txt").exists()
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_a_unigram_table_has_the_empty_context(capsys, book):
     status, result, err = experiment(capsys, book, "--n", "1")
     assert status == 0 and "\n''" in err
