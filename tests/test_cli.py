@@ -99,6 +99,7 @@ def test_every_kind_of_value_is_read():
     )
     assert (config.lr, config.corpus, config.alphabet) == (1e-3, ("a", "b", "c"), "bytes")
     assert (config.sizes, config.best, config.out) == ((2, 3), 4, "-x")
+    assert config_of("--best", "None").best is None
 
 
 def test_explicit_flags_override_quick_wherever_they_stand():

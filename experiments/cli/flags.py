@@ -1,12 +1,12 @@
-"""Flags to a frozen dataclass. tyro reads the values and writes the help; the errors are ours.
+"""Flags to a frozen dataclass; tyro writes the help.
 
-tyro's errors are boxes of many lines; ours are one line that names the flag and the mend.
+It could read the values as well, but takes a tenth of a second to, and its errors are boxes of many
+lines; ours are one line that names the flag and the mend.
 """
 
 import contextlib
 import dataclasses
 import difflib
-import io
 import types
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -37,15 +37,15 @@ class _Given(NamedTuple):
         """Whether a value has to follow."""
         return self.kind is not bool and not self.values
 
-    def arguments(self) -> list[str]:
-        """The same for tyro."""
-        if not self.written:
-            return self.values
+    def value(self) -> Any:
+        """What the field is to hold; ValueError for what is none of its type."""
         if self.kind is bool:
-            return [self.written, *self.values]
+            if self.values:
+                raise ValueError
+            return self.written != _negated(self.field)
         if get_origin(self.kind) is tuple:
-            return [flag(self.field), *self.values]
-        return [f"{flag(self.field)}={self.values[0]}"]  # so a value may begin with a hyphen
+            return tuple(_value(get_args(self.kind)[0], text) for text in self.values)
+        return _value(self.kind, self.values[0])
 
 
 def parse(
@@ -63,27 +63,41 @@ def parse(
     for. BadInput for anything else.
     """
     if any(token in ("-h", "--help") for token in argv):
-        _tyro(config_class, ["--help"], module, about, default)
+        _help(config_class, module, about, default)
         return None
     bare = [f.name for f in dataclasses.fields(config_class) if _asked_for(f) and default is None]
     given = _merged(_read(config_class, argv, bare))
     missing = [name for name in bare if name not in {one.field for one in given}]
     if missing:
         raise BadInput(f"{missing[0].upper()} is missing (see --help)")
-    given.sort(key=lambda one: bool(one.written))  # those without a flag first
-    arguments = [argument for one in given for argument in one.arguments()]
-    options = _tyro(config_class, arguments, module, about, default, quiet=True)
-    if options is not None:
-        _check_local(getattr(options, "out", ""))
-        return options
-    fixed = [argument for one in given if not one.written for argument in one.arguments()]
-    for one in given:
-        alone = one.arguments() if one.written else []
-        if _tyro(config_class, [*fixed, *alone], module, about, default, quiet=True) is None:
-            shown = " ".join([one.written, *one.values]).strip()
-            expected = "no value" if one.kind is bool else _expected(one.kind)
-            raise BadInput(f"{shown}: expected {expected} (see --help)")
-    raise BadInput("these flags cannot be read together (see --help)")
+    values = {one.field: _checked(one) for one in given}
+    options = config_class(**values) if default is None else dataclasses.replace(default, **values)
+    _check_local(getattr(options, "out", ""))
+    return options
+
+
+def _checked(given: _Given) -> Any:
+    try:
+        return given.value()
+    except ValueError:
+        shown = " ".join([given.written, *given.values]).strip()
+        expected = "no value" if given.kind is bool else _expected(given.kind)
+        raise BadInput(f"{shown}: expected {expected} (see --help)") from None
+
+
+def _value(kind: Any, text: str) -> Any:
+    """The text as one of this type; ValueError where it is none."""
+    if get_origin(kind) in (Union, types.UnionType):
+        for one in get_args(kind):
+            with contextlib.suppress(ValueError):
+                return _value(one, text)
+        raise ValueError
+    if kind is types.NoneType or get_origin(kind) is Literal:
+        choices = {str(choice): choice for choice in get_args(kind) or (None,)}
+        if text not in choices:
+            raise ValueError
+        return choices[text]
+    return kind(text)
 
 
 def _check_local(out: str) -> None:
@@ -99,31 +113,14 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return max(known, key=lambda other: difflib.SequenceMatcher(None, word, other).ratio())
 
 
-def _tyro(
-    config_class: type[Options],
-    arguments: list[str],
-    module: str,
-    about: str,
-    default: Options | None,
-    *,
-    quiet: bool = False,
-) -> Options | None:
-    """What tyro makes of the arguments; None where it printed help or could not read them."""
+def _help(config_class: type, module: str, about: str, default: Any) -> None:
     import tyro
 
     given = {} if default is None else {"default": default}
-    hush = contextlib.redirect_stderr(io.StringIO()) if quiet else contextlib.nullcontext()
-    try:
-        with hush:  # console_outputs=False would still let a value's error through
-            return tyro.cli(
-                config_class,
-                args=arguments,
-                prog=f"python -m {module}",
-                description=about,
-                **given,
-            )
-    except SystemExit:
-        return None
+    with contextlib.suppress(SystemExit):
+        tyro.cli(
+            config_class, args=["--help"], prog=f"python -m {module}", description=about, **given
+        )
 
 
 def _asked_for(field: dataclasses.Field) -> bool:
@@ -134,8 +131,12 @@ def _fields_by_flag(config_class: type) -> dict[str, str]:
     """Every flag there is, and the field that it sets."""
     kinds = get_type_hints(config_class)
     fields = {flag(f.name): f.name for f in dataclasses.fields(config_class)}
-    negated = {f"--no-{f[2:]}": name for f, name in fields.items() if kinds[name] is bool}
+    negated = {_negated(name): name for name in fields.values() if kinds[name] is bool}
     return {**fields, **negated, **gathered(config_class, "ALIASES")}
+
+
+def _negated(field: str) -> str:
+    return "--no-" + flag(field).removeprefix("--")
 
 
 def _read(config_class: type, argv: Sequence[str], bare: list[str]) -> list[_Given]:
