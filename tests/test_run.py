@@ -24,6 +24,7 @@ from rnn_jax.progress import Progress
 from rnn_jax.run import Sample, Signals, checkpoints, environment, new_manifest, start_or_resume
 from rnn_jax.run import open as open_run
 from rnn_jax.run.records import read_rows, read_samples
+from rnn_jax.run.surroundings import _revision
 
 CONFIG = {"hidden": 128, "corpus": ("a.txt", "b.txt"), "lr": 1e-3, "steps": 40, "out": "runs/a"}
 IDENTITY = ("hidden", "corpus", "lr")
@@ -77,7 +78,8 @@ def test_the_environment_has_the_flags_and_the_revision(monkeypatch):
     assert told["flags"]["XLA_FLAGS"] == "--xla_cpu_x=1"
     assert told["git"] is None or set(told["git"]) == {"revision", "dirty", "diff"}
     monkeypatch.setenv("PATH", "")
-    assert environment()["git"] is None
+    assert _revision.__wrapped__() is None
+    assert environment()["git"] == told["git"], "git is asked once a process"
 
 
 @pytest.mark.parametrize(

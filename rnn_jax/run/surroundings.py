@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import os
 import platform
@@ -27,7 +28,11 @@ _CACHE = ("JAX_COMPILATION_CACHE", "JAX_PERSISTENT_CACHE", "JAX_ENABLE_COMPILATI
 
 
 def environment() -> dict[str, Any]:
-    """Versions, machine, devices, flags, source and revision, as JSON has them."""
+    """Versions, machine, devices, flags, source and revision, as JSON has them.
+
+    Versions, source and revision as they were when this process first asked: what it has imported
+    stays as it was, and each of the many runs of a sweep would wait for git.
+    """
     devices = jax.devices()
     flags = {
         name: value
@@ -51,6 +56,7 @@ def environment() -> dict[str, Any]:
     }
 
 
+@functools.cache
 def source() -> str:
     """The xxh3 hash (64 bits, hex) of the project's own source files, by name and content."""
     state = xxhash.xxh3_64()
@@ -95,6 +101,7 @@ def _short(git: Mapping[str, Any] | None) -> str:
     return git["revision"][:9] + ("+" if git["dirty"] else "")
 
 
+@functools.cache
 def _version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)
@@ -112,6 +119,7 @@ def _processor() -> str | None:
     return names[0] if names else None
 
 
+@functools.cache
 def _revision() -> dict[str, Any] | None:
     """Git's revision, whether files differ from it, and a digest of how; None without git."""
     # Without optional locks git status only reads: asking must not touch the user's index.
@@ -124,7 +132,8 @@ def _revision() -> dict[str, Any] | None:
         ).stdout.strip()
 
     try:
-        dirty, difference = git("status", "--porcelain"), git("diff", "HEAD", "--binary")
+        dirty = git("status", "--porcelain")
+        difference = git("diff", "HEAD", "--binary") if dirty else b""
         return {
             "revision": git("rev-parse", "HEAD").decode(),
             "dirty": bool(dirty),
