@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -73,7 +73,7 @@ def make_evaluate(model: Model, task: Task) -> Callable[[Any], Evaluation]:
         for batch in task.valid():
             lanes = jax.tree.leaves(batch.inputs)[0].shape[0]
             if lanes != before:
-                carry, before = model.start(params, lanes), lanes
+                carry, before = _start(model, params, lanes), lanes
             totals, weight, carry = chunk(params, carry, batch)
             sums.append((*totals, weight))
         *totals, weight = np.asarray(sums, np.float64).sum(0)
@@ -81,6 +81,13 @@ def make_evaluate(model: Model, task: Task) -> Callable[[Any], Evaluation]:
         return Evaluation(means[0], means[1] if task.error else None)
 
     return evaluate
+
+
+# With params, also where the carry is made without them, it lies where they do, as later ones.
+@partial(jax.jit, static_argnames=("model", "lanes"), keep_unused=True)
+def _start(model: Model, params: Any, lanes: int) -> Any:
+    """The first carry, by one program and not by one for each array in it."""
+    return model.start(params, lanes)
 
 
 @lru_cache(maxsize=16)  # so that JAX traces once for all runs of the same model

@@ -85,6 +85,7 @@ def fit(
     places = {"tensorboard": board, "checkpoints": _checkpoints(folder, config)}
     run, restored = start_or_resume(folder, manifest, shapes, steps=config.steps, **places)
     state = distributed.from_first(restored.state if restored else recipe.start())
+    state = parallel.placed(state, devices, invariant=invariant)
     if restored:
         pace.began -= restored.extra.get("seconds", 0.0)
     progress = Progress(config.steps, int(state.step), unit, per)

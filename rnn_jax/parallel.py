@@ -68,6 +68,22 @@ def on_one_device(tree: Any) -> Any:
     return jax.tree.map(lambda a: a.addressable_data(0), tree)
 
 
+def placed(state: TrainState, devices: int, *, invariant: bool = False) -> TrainState:
+    """A state to begin with, where `on_one_device` finds those that `data_parallel` makes of it.
+
+    A program is compiled for where its arrays were put; what is done with all of them is so
+    compiled once.
+    """
+    if _undivided(devices, invariant):
+        return state
+    return jax.device_put(state, jax.local_devices()[0])
+
+
+def _undivided(devices: int, invariant: bool) -> bool:
+    """Whether one ordinary program does it; invariant: one device is compiled like several."""
+    return devices == 1 and jax.process_count() == 1 and not invariant
+
+
 @lru_cache(maxsize=16)  # so that JAX traces once for all runs of the same steps
 def data_parallel(
     steps: Callable[..., tuple[TrainState, Metrics]], devices: int, *, invariant: bool = False
@@ -78,7 +94,7 @@ def data_parallel(
     compiled in another way than several. batches: of `own_lanes`. The state that comes in may be
     used up (donated); it comes out whole on every device.
     """
-    if devices == 1 and jax.process_count() == 1 and not invariant:
+    if _undivided(devices, invariant):
         return jax.jit(steps, donate_argnums=0)
     return over_devices(steps, devices)
 

@@ -44,7 +44,7 @@ class Recipe(NamedTuple):
     def start(self) -> TrainState:
         """The state at step 0, made by one program: there is less to compile, and it is kept."""
         begin = _begin(self.model, self.optimizer, self.task.lanes, self.average > 0)
-        return begin(jax.random.split(jax.random.key(self.seed))[0], self.params)
+        return begin(_two_keys(self.seed)[0], self.params)
 
     def step(self, *, invariant: bool = False) -> Callable[..., tuple[TrainState, Metrics]]:
         """One step, on one device or as one of several; invariant: the same bits on any number."""
@@ -58,13 +58,24 @@ class Recipe(NamedTuple):
 
     def key(self) -> jax.Array:
         """What `steps` draws dropout and noise from: an argument, so that a seed is no program."""
-        return jax.random.split(jax.random.key(self.seed))[1]
+        return _two_keys(self.seed)[1]
 
 
 # What is made twice of the same parts is one object, so that JAX traces it once for all runs of a
 # process that differ in seed or data alone.
 _kept = lru_cache(maxsize=16)
 _several, _half = _kept(make_steps), _kept(in_bfloat16)
+
+
+def _two_keys(seed: int) -> tuple[jax.Array, jax.Array]:
+    """For the parameters, and for what is drawn at each step."""
+    return _parted(jax.random.key(seed))
+
+
+@jax.jit
+def _parted(key: jax.Array) -> tuple[jax.Array, jax.Array]:
+    one, other = jax.random.split(key)
+    return one, other
 
 
 @_kept
