@@ -83,6 +83,7 @@ def writer(
 ) -> Callable[[int, Any], tuple]:
     """``(step, weights) -> (header, text)``: every stage from the same prompt and the same key."""
     import jax
+    import numpy as np
 
     from rnn_jax import decode
 
@@ -96,7 +97,7 @@ def writer(
             forbid=vocabulary.unknown,
         )
         stage = "at first" if step == 0 else f"after {step} steps"
-        return stage, config.prompt + vocabulary.decode(tokens[0])
+        return stage, config.prompt + vocabulary.decode(np.asarray(tokens)[0])
 
     return show
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from rnn_jax.decode.reading import Read, read
@@ -87,7 +88,7 @@ def _chunk(keys: Array, begin: Array, count: int) -> Array:
 def _begin(begun: Read, length: int, *, block: int = 0, **_: Any) -> _State:
     lanes = begun.logits.shape[0]
     tokens = jnp.zeros((lanes, length), jnp.int32) if block else None
-    return _State(jnp.zeros((), jnp.int32), begun, tokens)
+    return _State(np.zeros((), np.int32), begun, tokens)
 
 
 def _write(
