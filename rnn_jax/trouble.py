@@ -95,14 +95,21 @@ def not_finite(
     make: of an optimizer, the step that is trained with; it is run as it is, but its optimizer only
     looks. Empty where the step would be done; "norm" where only the sum of squares overflows.
     """
-    found = {}
+    seen: list[Any] = []
 
     def look(bars: Any, opt_state: Any, params: Any = None) -> tuple[Any, Any]:
-        found.update(named_leaves(bars))
-        return jax.tree.map(np.zeros_like, bars), opt_state
+        seen[:] = [bars]
+        return jax.tree.map(jax.numpy.zeros_like, bars), opt_state
 
     step = make(optax.GradientTransformation(lambda params: (), look))
-    _, metrics = step(state.replace(opt_state=(), average=()), batch, key)  # not compiled
+
+    @jax.jit  # else each of its operations would be compiled alone
+    def looking(*given: Any) -> tuple[Any, Any]:
+        metrics = step(*given)[1]
+        return seen.pop(), metrics
+
+    bars, metrics = looking(state.replace(opt_state=(), average=()), batch, key)
+    found = named_leaves(bars)
     names = [f"params/{name}" for name, bar in found.items() if not np.isfinite(bar).all()]
     if not names and not np.isfinite(metrics.gradient_norm):
         names = ["norm"]
