@@ -1,6 +1,7 @@
 """List the experiments: ``python -m experiments``."""
 
 import ast
+import functools
 import pkgutil
 import sys
 from pathlib import Path
@@ -24,10 +25,11 @@ class Command(NamedTuple):
     is_experiment: bool
 
 
-def commands() -> list[Command]:
+@functools.cache  # to read all sources takes a tenth of a second, and a sweep asks at each trial
+def commands() -> tuple[Command, ...]:
     """Every module here that says what it is, read from its source and never imported."""
     found = (_command(module.name) for module in pkgutil.iter_modules(experiments.__path__))
-    return [command for command in found if command is not None]
+    return tuple(command for command in found if command is not None)
 
 
 def _command(name: str) -> Command | None:

@@ -12,7 +12,16 @@ import time
 import pytest
 
 from experiments import ablate, hello
-from experiments.sweep import ABLATIONS, Ablation, estimate, grid, plan, tables, trials
+from experiments.sweep import (
+    ABLATIONS,
+    Ablation,
+    estimate,
+    grid,
+    pictures,
+    plan,
+    tables,
+    trials,
+)
 from rnn_jax.errors import BadInput
 
 TOY = ("log_every=20", "eval_every=120", "save_every=120")
@@ -33,6 +42,23 @@ def told(folder):
     timed = ("seconds", "tokens_per_second", "seconds_per_step", "out")
     rows = [{k: v for k, v in row.items() if k not in timed} for row in rows]
     return (folder / "table.txt").read_text(), rows
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_figures():
+    """A sweep's last act draws its figures, which takes longer than most sweeps here."""
+    real = {"values": pictures.values, "curves": pictures.curves}
+    with pytest.MonkeyPatch.context() as patch:
+        for name in real:
+            patch.setattr(pictures, name, lambda *_: None)
+        yield real
+
+
+@pytest.fixture
+def figures(no_figures, monkeypatch):
+    """They are drawn in this test."""
+    for name, draw in no_figures.items():
+        monkeypatch.setattr(pictures, name, draw)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +91,9 @@ def test_a_sweep_killed_in_the_middle_and_started_again_gives_the_same_table(
     assert before.items() <= after.items(), "what was finished is not run again"
 
 
-def test_it_leaves_tables_and_figures_and_a_second_call_runs_nothing(straight, capsys, monkeypatch):
+def test_it_leaves_tables_and_figures_and_a_second_call_runs_nothing(
+    straight, figures, capsys, monkeypatch
+):
     monkeypatch.setattr(hello, "run", None)
     assert ablate.main([*ARGV, "--out", str(straight)]) == 0
     result = last_json(capsys.readouterr().out)
