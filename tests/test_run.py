@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from weights import drawn
 
 from rnn_jax import plots
 from rnn_jax.data.text import Vocabulary
@@ -217,44 +218,62 @@ def test_a_run_killed_before_its_first_save_starts_again_aloud(tmp_path, capsys)
     assert len(read_rows(tmp_path / "run" / "metrics.jsonl")) == 1
 
 
-def test_a_kill_in_a_save_leaves_the_step_before(tmp_path):
-    """A process ends at once, like by kill -9, while a save is at work."""
+@pytest.fixture(scope="module")
+def other(tmp_path_factory):
+    """Where another process wanted to write, and what became of it.
+
+    It asks for the folder "held", which this process holds. Then, with a signal already met, it is
+    killed by the next while it saves to the folder "own".
+    """
+    place = tmp_path_factory.mktemp("other")
     script = f"""
-import os
+import signal
 import numpy as np
-from rnn_jax.run import new_manifest, start_or_resume
-state = {{"w": np.random.default_rng(0).random(1_000_000, np.float32)}}
-run, restored = start_or_resume({str(tmp_path / "run")!r}, new_manifest("toy", {{}}, []), state)
-assert restored is None
-run.save(1, state)
-run.save(2, state)
-os._exit(9)
-"""
-    done = python(script)
-    assert done.returncode == 9, done.stderr
-    state = {"w": np.random.default_rng(0).random(1_000_000, np.float32)}
-    run, restored = start_or_resume(tmp_path / "run", new_manifest("toy", {}, []), state)
-    with run:
-        assert restored.step in (1, 2) and digest(restored.state) == digest(state)
-
-
-def test_one_process_writes_at_a_time(folder):
-    script = f"""
 from rnn_jax.errors import BadInput
-from rnn_jax.run import new_manifest, start_or_resume
+from rnn_jax.run import Signals, new_manifest, start_or_resume
 told = new_manifest("toy", {CONFIG!r}, {IDENTITY!r})
 try:
-    start_or_resume({str(folder)!r}, told, {{}})
+    start_or_resume({str(place / "held")!r}, told, {{}})
 except BadInput as error:
     print(error)
+state = {{"w": np.random.default_rng(0).random(1_000_000, np.float32)}}
+run, restored = start_or_resume({str(place / "own")!r}, told, state)
+assert restored is None
+with Signals():
+    signal.raise_signal(signal.SIGINT)
+    print("asked", flush=True)
+    run.save(1, state)
+    run.save(2, state)
+    signal.raise_signal(signal.SIGTERM)
+    print("still here", flush=True)
 """
-    run, _ = start(folder)
+    run, _ = start(place / "held")
     with run:
-        before = contents(folder)
+        before = contents(place / "held")
         done = python(script)
-        assert f"another process ({os.getpid()}) is writing {folder}" in done.stdout, done.stderr
-        assert contents(folder) == before
-    start(folder)[0].close()
+        assert contents(place / "held") == before
+    return place, done
+
+
+def test_one_process_writes_at_a_time(other):
+    place, done = other
+    line = f"another process ({os.getpid()}) is writing {place / 'held'}"
+    assert line in done.stdout.splitlines()[0], done.stderr
+    start(place / "held")[0].close()
+
+
+def test_the_second_signal_ends_the_process(other):
+    _, done = other
+    assert (done.returncode, done.stdout.splitlines()[1:]) == (-signal.SIGTERM, ["asked"])
+
+
+def test_a_kill_in_a_save_leaves_the_step_before(other):
+    """The process ended at once, like by kill -9, while a save was at work."""
+    place, _ = other
+    state = {"w": np.random.default_rng(0).random(1_000_000, np.float32)}
+    run, restored = start_or_resume(place / "own", asked(), state)
+    with run:
+        assert restored.step in (1, 2) and digest(restored.state) == digest(state)
 
 
 def test_a_folder_that_is_no_run_is_left_alone(tmp_path):
@@ -282,13 +301,13 @@ SPEC = {"builder": "language_model", "arguments": {"vocabulary": 3, "cell": "gru
 
 @pytest.fixture
 def trained(tmp_path):
-    """A run of a real model: parameters of seed 1 at step 1 (the best), of seed 2 at step 2."""
+    """A run of a real model: weights of seed 1 at step 1 (the best), of seed 2 at step 2."""
     vocabulary = Vocabulary(("a", "b", "c"), "characters", None)
     told = new_manifest("toy", CONFIG, IDENTITY, model=SPEC, vocabulary=vocabulary.to_json())
     run, _ = start_or_resume(tmp_path / "run", told, STATE)
     with run:
         for step, metric in [(1, 1.5), (2, 1.75)]:
-            state = {"params": from_spec(SPEC).init(jax.random.key(step)), "step": jnp.int32(step)}
+            state = {"params": drawn(from_spec(SPEC).init, seed=step), "step": np.int32(step)}
             run.log(step, loss=metric)
             run.save(step, state, metric=metric)
     return tmp_path / "run"
@@ -298,11 +317,11 @@ def test_an_opened_run_has_the_weights_of_its_best_step(trained):
     for step, number in [("best", 1), ("latest", 2), (2, 2)]:
         opened = open_run(trained, step)
         assert opened.step == number
-        assert digest(opened.params) == digest(from_spec(SPEC).init(jax.random.key(number)))
+        assert digest(opened.params) == digest(drawn(from_spec(SPEC).init, seed=number))
     assert opened.config["hidden"] == 128 and opened.metrics[0] == {"step": 1, "loss": 1.5}
     assert opened.vocabulary.decode(opened.vocabulary.encode("cab")) == "cab"
-    xs = jnp.zeros((4, 2), jnp.int32)
-    _, logits = opened.model.apply(opened.params, opened.model.start(opened.params, 2), xs)
+    start, xs = opened.model.start(opened.params, 2), np.zeros((4, 2), np.int32)
+    _, logits = jax.jit(opened.model.apply)(opened.params, start, xs)
     assert logits.shape == (4, 2, 3)
 
 
@@ -341,20 +360,6 @@ def test_the_first_signal_asks_and_the_old_handlers_come_back(capfd, name):
         assert signals.stop == number
     assert signal.getsignal(number) is before
     assert f"{name}: saving, then stopping; again to stop at once" in capfd.readouterr().err
-
-
-def test_the_second_signal_ends_the_process():
-    script = """
-import signal
-from rnn_jax.run.signals import Signals
-with Signals():
-    signal.raise_signal(signal.SIGINT)
-    print("asked", flush=True)
-    signal.raise_signal(signal.SIGTERM)
-    print("still here")
-"""
-    done = python(script)
-    assert (done.returncode, done.stdout) == (-signal.SIGTERM, "asked\n")
 
 
 def test_curves_are_drawn_from_whatever_rows_there_are(tmp_path, curves):

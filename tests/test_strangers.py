@@ -8,6 +8,7 @@ import shutil
 import jax
 import numpy as np
 import pytest
+from weights import drawn
 
 from experiments import diverge, replay, sample
 from rnn_jax.data.text import Vocabulary
@@ -27,7 +28,7 @@ def asked():
 
 
 def state(seed=1):
-    return {"params": from_spec(SPEC).init(jax.random.key(seed)), "step": np.int32(seed)}
+    return {"params": drawn(from_spec(SPEC).init, seed=seed), "step": np.int32(seed)}
 
 
 @pytest.fixture(scope="module")
