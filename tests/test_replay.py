@@ -4,23 +4,22 @@ import json
 import shutil
 
 import pytest
+import toy
 
 from experiments import char_lm, diverge, replay
 from rnn_jax.errors import BadInput
 from rnn_jax.run import checkpoints
 
-TEXT = "to be, or not to be: that is the question. " * 40
 SMALL = (
-    *("--cell", "gru", "--layers", "1", "--hidden", "6", "--embed", "3", "--bptt", "5"),
-    *("--lanes", "2", "--dropout", "0.3", "--steps", "12", "--log-every", "1"),
-    *("--eval-every", "12", "--save-every", "4", "--sample-length", "4"),
+    *(*toy.FLAGS, "--steps", "12", "--log-every", "1", "--eval-every", "12"),
+    *("--save-every", "4"),
 )
 
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory):
     path = tmp_path_factory.mktemp("text") / "text.txt"
-    path.write_text(TEXT)
+    path.write_text(toy.TEXT)
     return path
 
 
@@ -81,11 +80,11 @@ def test_a_replay_names_the_first_step_and_leaf_that_differ(copy, capsys):
 
 
 def test_a_changed_text_is_refused(copy, text, capsys):
-    text.write_text(TEXT.replace("question", "QUESTION"))
+    text.write_text(toy.TEXT.replace("question", "QUESTION"))
     try:
         assert replay.main([str(copy)]) == 2
     finally:
-        text.write_text(TEXT)
+        text.write_text(toy.TEXT)
     assert "the text has changed" in capsys.readouterr().err
 
 

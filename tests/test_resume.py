@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import optax
 import pytest
+import toy
 
 from experiments import cli
 from experiments.__main__ import commands
@@ -22,19 +23,19 @@ from rnn_jax.errors import Stopped
 from rnn_jax.evaluate import Evaluation
 from rnn_jax.run import checkpoints, new_manifest
 
-STEPS = 50
-TEXT = "to be, or not to be: that is the question. " * 11
+STEPS = 20  # of the runs that are cut; two epochs and more
+LONG = 50  # of those that may end before
 
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory):
-    """Dropout, an average, Adam with a schedule and clipping; two epochs and more in 50 steps."""
+    """Dropout, an average, Adam with a schedule and clipping."""
     path = tmp_path_factory.mktemp("text") / "text.txt"
-    path.write_text(TEXT)
+    path.write_text(toy.TEXT[: len(toy.TEXT) // 2])
     corpus = text.load(sources.read([str(path)]), "characters", "tail", 0.2, 0.0)
     task = tasks.next_token(corpus, 4, 5)
     assert 2 * task.chunks < STEPS and task.chunks % 5
-    rate = optax.cosine_decay_schedule(0.01, STEPS)
+    rate = optax.cosine_decay_schedule(0.01, LONG)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
     model = models.language_model(len(corpus.vocabulary), "lstm", 6, 1, embed=3, dropout=0.3)
     return fit.Recipe(model, task, optimizer, seed=3, average=0.9)
@@ -44,7 +45,7 @@ def recipe(tmp_path_factory):
 def outcome(recipe):
     """``(folder, steps) -> fit's outcome``; evaluated at every third step."""
 
-    def trained(folder, steps, save_every=STEPS, patience=0):
+    def trained(folder, steps, save_every=LONG, patience=0):
         config = SimpleNamespace(
             patience=patience,
             **{"steps": steps, "log_every": 2, "eval_every": 3, "save_every": save_every},
@@ -72,10 +73,8 @@ def kept():
     return {}
 
 
-def test_resumed_at_each_of_fifty_steps_and_at_every_resume_again_it_is_the_same_run(
-    train, tmp_path
-):
-    """A chain of fifty resumes of one step each passes through the states of one straight run."""
+def test_resumed_at_each_of_its_steps_and_at_every_resume_again_it_is_the_same_run(train, tmp_path):
+    """A chain of resumes of one step each passes through the states of one straight run."""
     whole = train(tmp_path / "straight", STEPS, save_every=1)
     chain = [train(tmp_path / "chain", step) for step in range(1, STEPS + 1)]
     straight = rows(tmp_path / "straight", "digests.jsonl")
@@ -89,7 +88,7 @@ def test_resumed_at_each_of_fifty_steps_and_at_every_resume_again_it_is_the_same
         assert all(row.items() <= there[row["step"]].items() for row in theirs)
 
 
-@pytest.mark.parametrize("stops", [(1, 2, 49), (18, 35)])
+@pytest.mark.parametrize("stops", [(1, 2, 19), (7, 13)])
 def test_a_resume_of_a_resume_across_epochs_ends_as_if_never_stopped(train, tmp_path, stops, kept):
     if "whole" not in kept:
         kept["whole"] = train(tmp_path / "whole", STEPS)
@@ -102,12 +101,12 @@ def test_a_resume_of_a_resume_across_epochs_ends_as_if_never_stopped(train, tmp_
 def test_a_notice_of_preemption_saves_the_step_it_meets(train, tmp_path, monkeypatch, kept, name):
     """What a scheduler sends before it takes the machine away; then the same command again."""
     number = signal.Signals[name]
-    stop_at(monkeypatch, [10], number)
+    stop_at(monkeypatch, [4], number)
     with pytest.raises(Stopped) as stop:
         train(tmp_path / "run", STEPS)
     assert stop.value.number == number
     step = max(checkpoints.steps(tmp_path / "run"))
-    assert 10 <= step < STEPS and f"stopped at step {step};" in str(stop.value)
+    assert 4 <= step < STEPS and f"stopped at step {step};" in str(stop.value)
     if "whole" not in kept:
         kept["whole"] = train(tmp_path / "whole", STEPS)
     assert train(tmp_path / "run", STEPS) == kept["whole"]
@@ -127,7 +126,7 @@ def stop_at(monkeypatch, dispatches, number=signal.SIGTERM):
 
 # Of the evaluations at every third step. The last three lead nowhere, but the run ends before.
 SCORES = (5, 4, math.nan, 4, 3, 3.5, 3, math.nan, 2, 2, 2.5, 9, 1, 1.5, 1.5, 1.5)
-ENDS = {2: 12, 3: 24, 4: STEPS}  # patience: where it is lost, or the run is done
+ENDS = {2: 12, 3: 24, 4: LONG}  # patience: where it is lost, or the run is done
 
 
 @pytest.fixture
@@ -145,16 +144,16 @@ def scored(outcome, monkeypatch):
 
 def test_patience_ends_a_run_at_the_same_step_however_it_came_there(scored, tmp_path, monkeypatch):
     for patience, end in ENDS.items():
-        whole = scored(tmp_path / f"{patience}", STEPS, patience=patience)
-        assert (int(whole.state.step), whole.early) == (end, end < STEPS)
+        whole = scored(tmp_path / f"{patience}", LONG, patience=patience)
+        assert (int(whole.state.step), whole.early) == (end, end < LONG)
         assert max(checkpoints.steps(tmp_path / f"{patience}")) == end
         if patience == 3:
             expected = digest(whole.state)
-    for steps in (5, 13, 23, STEPS):
+    for steps in (5, 13, 23, LONG):
         found = scored(tmp_path / "chain", steps, patience=3)
     assert (digest(found.state), found.early) == (expected, True)
     monkeypatch.setattr(pace, "_DISPATCH_SECONDS", 0.0)  # a step a dispatch
-    assert digest(scored(tmp_path / "slow", STEPS, patience=3).state) == expected
+    assert digest(scored(tmp_path / "slow", LONG, patience=3).state) == expected
     assert rows(tmp_path / "slow", "metrics.jsonl") == rows(tmp_path / "3", "metrics.jsonl")
 
 
@@ -163,7 +162,7 @@ def test_a_run_without_patience_says_why_it_ended_and_goes_on_if_it_is_given_mor
 ):
     line = "stopped early at step 12 of 50: none of the last 2 evaluations was better than 4.0000"
     for _ in range(2):
-        found = scored(tmp_path / "run", STEPS, patience=2)
+        found = scored(tmp_path / "run", LONG, patience=2)
         assert (int(found.state.step), found.best, found.best_step) == (12, 4, 6)
         notes = capsys.readouterr().err.splitlines()
         assert notes[-1] == f"{line} at step 6; a larger --patience goes on"
@@ -172,9 +171,9 @@ def test_a_run_without_patience_says_why_it_ended_and_goes_on_if_it_is_given_mor
     assert (told["step"], told["stopped_early"], told["best_score"], told["best_step"]) == (
         *(12, True, 4, 6),
     )
-    for patience, end in ((3, 24), (0, STEPS)):
-        found = scored(tmp_path / "run", STEPS, patience=patience)
-        straight = scored(tmp_path / f"{patience}", STEPS, patience=patience)
+    for patience, end in ((3, 24), (0, LONG)):
+        found = scored(tmp_path / "run", LONG, patience=patience)
+        straight = scored(tmp_path / f"{patience}", LONG, patience=patience)
         assert digest(found.state) == digest(straight.state) and int(found.state.step) == end
     assert "stopped early" not in capsys.readouterr().err.splitlines()[-1] and not found.early
     kept = checkpoints.metrics(tmp_path / "3")
@@ -184,7 +183,7 @@ def test_a_run_without_patience_says_why_it_ended_and_goes_on_if_it_is_given_mor
 def test_a_run_killed_between_the_evaluation_that_ends_it_and_its_save_ends_there_again(
     scored, tmp_path, monkeypatch
 ):
-    whole, real = scored(tmp_path / "whole", STEPS, patience=2), fit._save
+    whole, real = scored(tmp_path / "whole", LONG, patience=2), fit._save
 
     def killed(run, state, *given):
         if int(state.step) == 12:
@@ -193,11 +192,11 @@ def test_a_run_killed_between_the_evaluation_that_ends_it_and_its_save_ends_ther
 
     monkeypatch.setattr(fit, "_save", killed)
     with pytest.raises(KeyboardInterrupt):
-        scored(tmp_path / "run", STEPS, save_every=5, patience=2)
+        scored(tmp_path / "run", LONG, save_every=5, patience=2)
     monkeypatch.setattr(fit, "_save", real)
     assert rows(tmp_path / "run", "metrics.jsonl")[-1]["step"] == 12
     assert max(checkpoints.steps(tmp_path / "run")) == 10
-    found = scored(tmp_path / "run", STEPS, save_every=5, patience=2)
+    found = scored(tmp_path / "run", LONG, save_every=5, patience=2)
     assert (digest(found.state), found.early) == (digest(whole.state), True)
 
 
@@ -212,7 +211,7 @@ def test_of_several_processes_the_one_that_has_all_rows_decides_whether_to_stop(
 TOYS = {
     "captioning": "--scripts cyrillic --size 12 --features 4 --hidden 4 --embed 3 --seen 5"
     " --lanes 4 --beams 1",
-    "char_lm": "--cell gru --layers 1 --hidden 6 --embed 3 --bptt 5 --lanes 4 --dropout 0.3",
+    "char_lm": " ".join(toy.FLAGS),
     "neural_lm": "--context 2 --hidden 5 --embed 3 --bptt 5 --lanes 4",
     "hello": "",
     "parity": "--cells gru --hidden 3 --lanes 4 --train-length 5 --shallow 4",
@@ -247,7 +246,7 @@ TRAINING = [
 def place(tmp_path_factory):
     """A folder with what is learned from."""
     place, rng = tmp_path_factory.mktemp("place"), np.random.default_rng(0)
-    (place / "text.txt").write_text(TEXT)
+    (place / "text.txt").write_text(toy.TEXT)
     rows = [f"{i % 2},{'not ' * (i % 3)}{'bad good'.split()[i % 2]}" for i in range(24)]
     (place / "reviews.csv").write_text("\n".join(["label,text", *rows]) + "\n")
     bars = np.zeros((40, 6, 6), np.uint8)
@@ -305,20 +304,15 @@ def recorded(out):
     return rows(path.parent, path.name), digests
 
 
-# Whose lanes are more than rows of tokens: masks, contexts, frames, draws of their own.
-SHARED = ("captioning", "sentiment", "translation", "video", "glimpse")
+def marked(names, ordinary):
+    """Parameters, of which those that are not ordinary are left to -m slow."""
+    return [pytest.param(n, marks=[pytest.mark.slow] * (n not in ordinary)) for n in names]
 
 
 # One of each kind of data: text, sentences with masks, draws of its own.
-ORDINARY = ("char_lm", "sentiment", "glimpse")
-
-
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=[pytest.mark.slow] * (n not in ORDINARY)) for n in TRAINING],
-)
-def test_every_experiment_stopped_twice_or_on_two_devices_is_the_same_run(
-    name, tmp_path, first_network, monkeypatch
+@pytest.mark.parametrize("name", marked(TRAINING, ["char_lm", "sentiment", "glimpse"]))
+def test_every_experiment_stopped_twice_is_the_same_run(
+    name, tmp_path, first_network, monkeypatch, capfd
 ):
     """Stopped by a signal at its second dispatch, and at the second after that: to the bit."""
     if name not in TOYS:
@@ -326,12 +320,24 @@ def test_every_experiment_stopped_twice_or_on_two_devices_is_the_same_run(
     assert begin(name, tmp_path / "straight") == 0
     told, digests = recorded(tmp_path / "straight")
     assert max(digests) == 6
-    if name in SHARED:
-        assert begin(name, tmp_path / "two", devices=2, eval_every=6, save_every=6) == 0
-        for ours, theirs in zip(recorded(tmp_path / "two")[0], told, strict=True):
-            assert ours == pytest.approx({key: theirs[key] for key in ours}, rel=1e-4)
     stop_at(monkeypatch, [2, 4])
     assert [begin(name, tmp_path / "cut") for _ in range(3)] == [143, 143, 0]
+    assert capfd.readouterr().err.count("SIGTERM: saving, then stopping") == 2
     cut = recorded(tmp_path / "cut")
     assert cut[0] == told, "each row once, and the same"
     assert cut[1].items() >= digests.items()
+
+
+# Whose lanes are more than rows of tokens: masks, contexts, frames, draws of their own. Masks are
+# in tests/test_parallel.py as well.
+SHARED = ("captioning", "sentiment", "translation", "video", "glimpse")
+
+
+@pytest.mark.parametrize("name", marked(SHARED, ["glimpse"]))
+def test_every_experiment_on_two_devices_is_the_same_run(name, tmp_path, first_network):
+    seldom = {"eval_every": 6, "save_every": 6}
+    for devices in (1, 2):
+        assert begin(name, tmp_path / f"{devices}", devices=devices, **seldom) == 0
+    one, two = (recorded(tmp_path / f"{devices}")[0] for devices in (1, 2))
+    for ours, theirs in zip(two, one, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4)
