@@ -25,7 +25,8 @@ os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(1 << 30)
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.03"  # to read is not quicker
 _FOUR_DEVICES = "--xla_force_host_platform_device_count=4"
 # A toy program runs for milliseconds and compiles for seconds; so XLA does not optimise it, but for
-# what tests/test_optimised.py runs. Later versions stop at the last flag, which they do not know.
+# what tests/test_optimised.py runs and, by options of its own, a program of tests/test_train.py.
+# Later versions stop at the last flag, which they do not know.
 _QUICK = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 _QUICK += " --xla_cpu_parallel_codegen_split_count=1"
 if importlib.metadata.version("jaxlib").startswith("0.10."):

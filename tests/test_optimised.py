@@ -18,17 +18,7 @@ EIGHT = "--xla_force_host_platform_device_count=8"
 def test_claims_hold_in_optimised_programs():
     path = Path(__file__).with_name("test_invariant.py")
     result = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-n",
-            "0",
-            "-m",
-            "optimised and not soak",
-            str(path),
-        ],
+        [sys.executable, *"-m pytest -q -n 0 -m".split(), "optimised and not soak", str(path)],
         env={**os.environ, "RNN_JAX_TEST_OPTIMISED": "1", "XLA_FLAGS": EIGHT},
         cwd=path.parents[1],
         capture_output=True,
