@@ -1,6 +1,7 @@
 """Reading by glimpses: the task, how noisy REINFORCE is, and where a network looked."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -58,7 +59,6 @@ def _batch(
 
 def reading(config: ImageSettings, learn: "Images", test: "Images", how: Reading) -> "Task":
     """Warped pictures drawn anew for every batch; those held out as they are."""
-    from rnn_jax import models
     from rnn_jax.data import synthetic
     from rnn_jax.data.images import warped
     from rnn_jax.tasks import Task
@@ -73,9 +73,16 @@ def reading(config: ImageSettings, learn: "Images", test: "Images", how: Reading
         return _batch(rng, pixels, learn.labels[chosen], end, how)
 
     valid = list(held_out(test, end, how))
-    losses = models.reinforced(how.per), models.misread(how.per)
+    losses = _measures(how.per)
     chunks = max(1, len(learn.labels) // config.lanes)
     return Task(batch, lambda: valid, losses[0], config.lanes, chunks, config.lanes, losses[1])
+
+
+@lru_cache(maxsize=16)  # one pair for one `per`, so that what is made of it is traced once
+def _measures(per: int) -> tuple[Callable, Callable]:
+    from rnn_jax import models
+
+    return models.reinforced(per), models.misread(per)
 
 
 def held_out(test: "Images", end: int, how: Reading) -> Iterator["Batch"]:

@@ -6,7 +6,6 @@ backpropagation.
 """
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -156,7 +155,6 @@ def last_looks(looks: Looks, targets: Array, per: int) -> tuple[Array, Array]:
     return looks.logits[per - 1 :: per], targets[per - 1 :: per]
 
 
-@lru_cache(maxsize=16)  # one object, so that what is made of it is traced once
 def reinforced(
     per: int, weight: float = 0.1, baseline: float = 1.0
 ) -> Callable[[Looks, Array], Array]:
@@ -182,7 +180,6 @@ def reinforced(
     return loss
 
 
-@lru_cache(maxsize=16)
 def misread(per: int) -> Callable[[Looks, Array], Array]:
     """1 where the label after the last of each `per` glimpses is wrong, else 0: [T, B]."""
 
