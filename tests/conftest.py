@@ -52,7 +52,7 @@ def shared_data():
     return SHARED_DATA
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def key():
     import jax
 
