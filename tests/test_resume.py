@@ -73,13 +73,16 @@ def kept():
     return {}
 
 
-def test_resumed_at_each_of_its_steps_and_at_every_resume_again_it_is_the_same_run(train, tmp_path):
+@pytest.mark.parametrize("steps", [STEPS, pytest.param(LONG, marks=pytest.mark.slow)])
+def test_resumed_at_each_of_its_steps_and_at_every_resume_again_it_is_the_same_run(
+    train, tmp_path, steps
+):
     """A chain of resumes of one step each passes through the states of one straight run."""
-    whole = train(tmp_path / "straight", STEPS, save_every=1)
-    chain = [train(tmp_path / "chain", step) for step in range(1, STEPS + 1)]
+    whole = train(tmp_path / "straight", steps, save_every=1)
+    chain = [train(tmp_path / "chain", step) for step in range(1, steps + 1)]
     straight = rows(tmp_path / "straight", "digests.jsonl")
     assert [row["digest"] for row in straight] == chain and chain[-1] == whole
-    assert len(set(chain)) == STEPS
+    assert len(set(chain)) == steps
     for name in ("metrics.jsonl", "digests.jsonl"):
         ours, theirs = (rows(tmp_path / run, name) for run in ("chain", "straight"))
         there = {row["step"]: row for row in ours}
