@@ -42,7 +42,7 @@ class Config(standalone.StandaloneSettings):
 
     RANGES: ClassVar[Mapping[str, str]] = {
         **{"embed": "[1, inf)", "seen": "[1, inf)", "size": "[8, 1024]", "beams": "[1, 100]"},
-        **{"least": "[1, inf)", "longest": "[1, inf)", "fold": "[1, 16]", "unread": "[0, 1)"},
+        **{"least": "[1, inf)", "longest": "[1, inf)", "fold": "[1, 16]", "depth": "[1, 16]", "unread": "[0, 1)"},
         **{"invented": "[0, 1]"},
     }
 
@@ -74,6 +74,8 @@ class Config(standalone.StandaloneSettings):
     """of the CNN's layers, each of which halves the picture"""
     fold: int = 2
     """pixels a side that the CNN reads as one with so many more colours"""
+    depth: int = 1
+    """3 by 3 convolutions of each of the CNN's layers"""
     seen: int = 256
     """size of what the CNN says of all of a picture, from which h_0 is made"""
     attention: str = "general"
@@ -98,7 +100,7 @@ class Config(standalone.StandaloneSettings):
 
 def model_spec(config: Config, data: captions.Data) -> dict[str, Any]:
     """What `models.from_spec` builds the network from."""
-    names = ("cell", "hidden", "layers", "embed", "features", "fold", "seen")
+    names = ("cell", "hidden", "layers", "embed", "features", "fold", "depth", "seen")
     names += ("attention", "dropout")
     arguments = {name: getattr(config, name) for name in names}
     arguments |= {"shape": data.shape, "vocabulary": len(data.vocabulary)}

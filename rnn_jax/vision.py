@@ -15,7 +15,8 @@ Array = jax.Array
 class Convolutions(nn.Module):
     """Pictures [N, H, W, C] to a map [N, H / 2^n, W / 2^n, F]: n times 3 by 3, relu, pooled.
 
-    fold: pixels a side that become channels before all that (sides of f 2^n pixels to one); what
+    depth: convolutions before each pooling; from the second on each adds to what it reads (He et
+    al. 2016). fold: pixels a side that become channels before all that (sides of f 2^n pixels to one); what
     a large picture costs is mostly its first layer's memory. norm: before each relu a layer norm
     over the F numbers of a place, so that faint detail counts as much as thick strokes. A 3 by 3
     convolution is a dense layer on the nine shifted pictures, pooling is comparing pixels: within
@@ -25,15 +26,22 @@ class Convolutions(nn.Module):
     features: Sequence[int]
     fold: int = 1
     norm: bool = False
+    depth: int = 1
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """The map."""
         x = folded(x, self.fold)
         for count in self.features:
-            x = nn.Dense(count)(neighbours(x))
-            x = halved(nn.relu(nn.LayerNorm()(x) if self.norm else x))
+            x = self._convolved(x, count)
+            for _ in range(self.depth - 1):
+                x = x + self._convolved(x, count)
+            x = halved(x)
         return x
+
+    def _convolved(self, x: Array, count: int) -> Array:
+        x = nn.Dense(count)(neighbours(x))
+        return nn.relu(nn.LayerNorm()(x) if self.norm else x)
 
 
 def folded(x: Array, by: int) -> Array:

@@ -28,6 +28,7 @@ def caption_model(
     embed: int = 64,
     features: Sequence[int] = (16, 32, 64),
     fold: int = 1,
+    depth: int = 1,
     seen: int = 256,
     attention: str = "general",
     dropout: float = 0.0,
@@ -35,12 +36,12 @@ def caption_model(
     """``h_0 = tanh(CNN(picture) W + b)``, then a language model that looks at the CNN's map.
 
     Context [B, H, W] or [B, H, W, C] (uint8 is read as 0 to 1), tokens [T, B], logits [T, B, V].
-    shape: of a picture; features, fold: of the CNN (`vision.Convolutions`); seen: size of what it
+    shape: of a picture; features, fold, depth: of the CNN (`vision.Convolutions`); seen: size of what it
     says of all of a picture; attention: one of ATTENTIONS, none leaves it at h_0, the slide's one
     to many (Vinyals et al. 2015; with attention Xu et al. 2015); dropout: of the map, of what is
     said of it, and in the language model.
     """
-    eye = from_module(Convolutions(tuple(features), fold, norm=True), tuple(shape))
+    eye = from_module(Convolutions(tuple(features), fold, norm=True, depth=depth), tuple(shape))
     drawn = jax.eval_shape(lambda: eye.apply(eye.init(jax.random.key(0)), jnp.zeros((1, *shape))))
     places, depth = drawn.shape[1] * drawn.shape[2], drawn.shape[3]
     looks = attention_named(attention, hidden, depth)
