@@ -6,6 +6,7 @@ Unicode does not have: no name of a glyph that is held out is among them, nor, i
 which is asked about, a picture that looks like one.
 """
 
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -145,10 +146,20 @@ def _marks(name: Sequence[str]) -> tuple[str, ...]:
 
 @cache
 def _real(name: tuple[str, ...]) -> bool:
+    """Whether Unicode has it, be it by another name: "u with breve" is Cyrillic's "short u"."""
+    stem, *marks = re.split(" (?:with|and) ", " ".join(name))
+    letter = _called(stem) + "".join(
+        _called(f"combining {mark}") or _called(f"combining {mark} accent") for mark in marks
+    )
+    composed = len(letter) > len(marks) and len(unicodedata.normalize("NFC", letter)) == 1
+    return composed or bool(_called(" ".join(name)))
+
+
+def _called(name: str) -> str:
     try:
-        return bool(unicodedata.lookup(" ".join(name)))
+        return unicodedata.lookup(name)
     except KeyError:
-        return False
+        return ""
 
 
 def cut(whole: np.ndarray, letter: np.ndarray) -> Cut:
