@@ -42,8 +42,8 @@ class Config(standalone.StandaloneSettings):
 
     RANGES: ClassVar[Mapping[str, str]] = {
         **{"embed": "[1, inf)", "seen": "[1, inf)", "size": "[8, 1024]", "beams": "[1, 100]"},
-        **{"least": "[1, inf)", "longest": "[1, inf)", "fold": "[1, 16]", "depth": "[1, 16]", "unread": "[0, 1)"},
-        **{"invented": "[0, 1]"},
+        **{"least": "[1, inf)", "longest": "[1, inf)", "fold": "[1, 16]", "depth": "[1, 16]"},
+        **{"unread": "[0, 1)", "invented": "[0, 1]"},
     }
 
     steps: int = 8000

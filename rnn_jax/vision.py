@@ -15,12 +15,12 @@ Array = jax.Array
 class Convolutions(nn.Module):
     """Pictures [N, H, W, C] to a map [N, H / 2^n, W / 2^n, F]: n times 3 by 3, relu, pooled.
 
-    depth: convolutions before each pooling; from the second on each adds to what it reads (He et
-    al. 2016). fold: pixels a side that become channels before all that (sides of f 2^n pixels to one); what
-    a large picture costs is mostly its first layer's memory. norm: before each relu a layer norm
-    over the F numbers of a place, so that faint detail counts as much as thick strokes. A 3 by 3
-    convolution is a dense layer on the nine shifted pictures, pooling is comparing pixels: within
-    a loop over steps XLA's own are many times slower on a CPU.
+    fold: pixels a side that become channels before all that (sides of f 2^n pixels to one); what
+    a large picture costs is mostly its first layer's memory. depth: convolutions before each
+    pooling; from the second on each adds to what it reads (He et al. 2016). norm: before each
+    relu a layer norm over the F numbers of a place, so that faint detail counts as much as thick
+    strokes. A 3 by 3 convolution is a dense layer on the nine shifted pictures, pooling is
+    comparing pixels: within a loop over steps XLA's own are many times slower on a CPU.
     """
 
     features: Sequence[int]

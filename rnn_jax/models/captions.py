@@ -36,10 +36,10 @@ def caption_model(
     """``h_0 = tanh(CNN(picture) W + b)``, then a language model that looks at the CNN's map.
 
     Context [B, H, W] or [B, H, W, C] (uint8 is read as 0 to 1), tokens [T, B], logits [T, B, V].
-    shape: of a picture; features, fold, depth: of the CNN (`vision.Convolutions`); seen: size of what it
-    says of all of a picture; attention: one of ATTENTIONS, none leaves it at h_0, the slide's one
-    to many (Vinyals et al. 2015; with attention Xu et al. 2015); dropout: of the map, of what is
-    said of it, and in the language model.
+    shape: of a picture; features, fold, depth: of the CNN (`vision.Convolutions`); seen: size of
+    what it says of all of a picture; attention: one of ATTENTIONS, none leaves it at h_0, the
+    slide's one to many (Vinyals et al. 2015; with attention Xu et al. 2015); dropout: of the map,
+    of what is said of it, and in the language model.
     """
     eye = from_module(Convolutions(tuple(features), fold, norm=True, depth=depth), tuple(shape))
     drawn = jax.eval_shape(lambda: eye.apply(eye.init(jax.random.key(0)), jnp.zeros((1, *shape))))
