@@ -9,13 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from weights import drawn
 
 from experiments import captioning, captions
 from rnn_jax.data import invented_glyphs as inventing
 from rnn_jax.data import named_glyphs as glyphs
 from rnn_jax.errors import BadInput
 from rnn_jax.models.captions import caption_model
-from rnn_jax.vision import folded
+from rnn_jax.vision import Convolutions, folded, halved, neighbours
 
 SMALL = (
     *("--size", "12", "--hidden", "4", "--seen", "5", "--embed", "3", "--features", "2"),
@@ -154,12 +155,28 @@ def test_folded_squares_are_channels():
             np.testing.assert_array_equal(got[:, i, j], square.reshape(2, 12))
 
 
+def test_a_second_convolution_adds_to_what_it_reads():
+    """``x + relu(neighbours(x) K + b)``, where x is what the first one made; then it is pooled."""
+    x = np.random.default_rng(0).normal(size=(2, 5, 6, 3)).astype(np.float32)
+    one, two = (Convolutions((4,), depth=depth) for depth in (1, 2))
+    W = jax.tree.map(np.asarray, drawn(lambda key: two.init(key, x))["params"])
+
+    def convolved(x, w):
+        return np.maximum(np.asarray(neighbours(x)) @ w["kernel"] + w["bias"], 0)
+
+    read = convolved(x, W["Dense_0"])
+    whole = jax.jit(two.apply)({"params": W}, x)
+    np.testing.assert_allclose(whole, halved(read + convolved(read, W["Dense_1"])), atol=1e-6)
+    alone = jax.jit(one.apply)({"params": {"Dense_0": W["Dense_0"]}}, x)
+    assert np.abs(whole - alone).max() > 0.1
+
+
 @pytest.mark.parametrize("attention", ["general", "none"])
 def test_the_writer_begins_from_the_picture_and_with_attention_looks_at_it(key, attention):
     """Blind at h_0 it still sees, if it has attention; each lane sees its own picture alone."""
     sizes = {"hidden": 4, "embed": 3, "features": (2,), "fold": 2, "seen": 5}
     model = caption_model((8, 12), 7, attention=attention, **sizes)
-    W = model.init(key)
+    W = drawn(model.init)
     pictures = np.random.default_rng(0).integers(0, 256, (2, 8, 12)).astype(np.uint8)
 
     @jax.jit
