@@ -30,9 +30,10 @@ from experiments.cli.files import save
 
 DRAWN = 36  # pictures of the contact sheet
 QUICK = {
-    **{"scripts": ("latin",), "size": 32, "features": (24, 48), "hidden": 128, "seen": 96},
-    **{"embed": 64, "lr": 3e-3, "steps": 1400, "horizon": 1400, "beams": 2},
+    **{"scripts": ("latin",), "size": 32, "features": (24, 48), "depth": 1, "hidden": 128},
+    **{"seen": 96, "embed": 64, "invented": 0.0, "lr": 3e-3, "steps": 1400, "horizon": 1400},
     **{"eval_every": 1400, "save_every": 1400, "dropout": 0.0, "unread": 0.1, "average": 0.99},
+    **{"beams": 2},
 }
 
 
@@ -46,7 +47,7 @@ class Config(standalone.StandaloneSettings):
         **{"unread": "[0, 1)", "invented": "[0, 1]"},
     }
 
-    steps: int = 8000
+    steps: int = 10_000
     """updates in total; a resumed run goes on up to here"""
     lr: float = 2e-3
     """learning rate"""
@@ -54,7 +55,7 @@ class Config(standalone.StandaloneSettings):
     """the recurrent cell: a name, or module:constructor"""
     hidden: int = 256
     """width H of the writer"""
-    horizon: int = 8000
+    horizon: int = 10_000
     """steps over which the learning rate falls to zero along a cosine; 0 is off"""
     lanes: int = 32
     """pictures B of a batch (also --batch-size)"""
@@ -74,7 +75,7 @@ class Config(standalone.StandaloneSettings):
     """of the CNN's layers, each of which halves the picture"""
     fold: int = 2
     """pixels a side that the CNN reads as one with so many more colours"""
-    depth: int = 1
+    depth: int = 2
     """3 by 3 convolutions of each of the CNN's layers"""
     seen: int = 256
     """size of what the CNN says of all of a picture, from which h_0 is made"""
@@ -84,8 +85,9 @@ class Config(standalone.StandaloneSettings):
     """size of the words' embedding"""
     unread: float = 0.2
     """share of the words fed in training that it may not read, so that it looks, not guesses"""
-    invented: float = 0.0
-    """share of the glyphs learned from that nobody writes: a letter with another one's mark"""
+    invented: float = 0.5
+    """share of the glyphs learned from that nobody writes, a letter with another one's mark; over
+    the last three tenths of --horizon it falls to none"""
     least: int = 5
     """times a word of --data has to come in training, else it is left out"""
     longest: int = 40

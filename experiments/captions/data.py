@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # JAX is imported inside the functions, so that --help answer
 BEGIN, END = 0, 1  # tokens: the unknown one, which is never written, is what a caption begins with
 _VALID_LANES = 50
 _ASKED = 0.5  # of the glyphs learned from are drawn in the font that is asked about
+_REAL = 0.3  # of --horizon, its end: what is invented gives way to what there is
 
 
 class Captioned(NamedTuple):
@@ -201,6 +202,16 @@ def _batch(config: "Config", data: Data, parts: Any, rng: Any, count: int) -> "B
     return tasks.Batch(read, tokens[:, 1:], mask=mask, context=filled)
 
 
+def _share(config: "Config", position: int) -> float:
+    """--invented, and over the end of --horizon evenly down to 0: the names that there are, like
+    "short u" for u with breve, are learned last.
+    """
+    if not config.horizon:
+        return config.invented
+    left = 1 - min(1, position / config.horizon)
+    return config.invented * min(1, left / _REAL)
+
+
 def make_task(config: "Config", data: Data) -> "Task":
     """Every position draws pictures, one of each's captions, and how they are bent."""
     import numpy as np
@@ -213,7 +224,7 @@ def make_task(config: "Config", data: Data) -> "Task":
         rng = generator(config.seed, position)
         parts = [(data.train, config.lanes)]
         if data.invented:
-            more = round(config.invented * config.lanes)
+            more = round(_share(config, position) * config.lanes)
             parts = [(data.train, config.lanes - more), (data.invented, more)]
         drawn = [(part, rng.integers(0, len(part.captions), count)) for part, count in parts]
         return _batch(config, data, drawn, rng, config.lanes)
