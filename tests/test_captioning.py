@@ -134,14 +134,20 @@ def test_a_batch_teaches_one_right_name_of_each_picture(tmp_path):
     np.testing.assert_array_equal(*known, "in evaluation every word is read")
 
 
-def test_of_a_batch_as_many_as_asked_are_invented():
-    config = captioning.Config(scripts=("cyrillic",), size=20, lanes=8, invented=0.25)
+def test_of_a_batch_as_many_as_asked_are_invented_and_at_the_end_none():
+    config = captioning.Config(
+        scripts=("cyrillic",), size=20, lanes=8, invented=0.25, horizon=100, steps=200
+    )
     data = captions.read(config)
-    batch = captions.make_task(config, data).batch(0)
-    real = [data.words(t) for t in batch.targets]
-    known = [any(words in names for names in data.train.captions) for words in real]
-    assert known == [True] * 6 + [False] * 2
-    assert all([words] in data.invented.captions for words in real[6:])
+    task = captions.make_task(config, data)
+    for position, more in ((0, 2), (69, 2), (85, 1), (99, 0), (150, 0)):
+        said = [data.words(t) for t in task.batch(position).targets]
+        known = [any(words in names for names in data.train.captions) for words in said]
+        assert known == [True] * (8 - more) + [False] * more
+        assert all([words] in data.invented.captions for words in said[8 - more :])
+    assert max(len(name) for [name] in data.invented.captions) < data.longest, "none is cut off"
+    always = captions.make_task(dataclasses.replace(config, horizon=0), data).batch(150)
+    assert data.words(always.targets[7]) not in sum(data.train.captions, [])
 
 
 def test_folded_squares_are_channels():

@@ -71,8 +71,8 @@ def read(config: "Config") -> Data:
     known = sorted(w for w, n in counts.items() if n >= least)
     vocabulary = Vocabulary((UNKNOWN, "\n", *(f" {w}" for w in known)), "words", BEGIN)
     kept = {*known}
-    lengths = (sum(w in kept for w in one) for captions in train.captions for one in captions)
-    longest = 1 + max(lengths)
+    learned = [*train.captions, *(invented.captions if invented else ())]
+    longest = 1 + max(sum(w in kept for w in one) for captions in learned for one in captions)
     shape = train.pictures([0], None).shape[1:]
     sizes = {"train": len(train.captions), "valid": len(valid.captions)}
     digest = tables.digest(*train.captions, *valid.captions)
