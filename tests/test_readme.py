@@ -37,7 +37,7 @@ TOY = {
     "video": "--steps 2 --cell tanh --hidden 4 --frame 3 --features 2 --lanes 4 --length 6"
     " --ways causal",
     "captioning": "--steps 2 --scripts cyrillic --size 12 --cell tanh --hidden 4 --features 2"
-    " --dropout 0 --beams 1",
+    " --depth 1 --dropout 0 --beams 1",
     "sentiment": "--steps 2 --hidden 4 --embed 4 --buckets 1 --cell tanh",
     # Sums of one digit, as few and of one length.
     "translation": "--least 1 --pairs 12 --size 1 --steps 2 --cell tanh --hidden 6 --embed 4"
