@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from rnn_jax import cells, layers
+from rnn_jax.affine import against
 from rnn_jax.cells.core import Gate, gated, initial, matrix_hh, read_affine, zero_hidden
 from rnn_jax.errors import BadInput
 from rnn_jax.estimators import choose, needed_bytes
@@ -238,6 +239,30 @@ def test_a_cell_without_weights_of_its_units_own_is_refused(why):
     with pytest.raises(BadInput, match=why) as caught:
         choose("snap1", REFUSED[why], Truncation(T, T))
     assert "\n" not in str(caught.value)
+
+
+def rooted(gain):
+    """A tanh cell whose units weigh what they read by the root of a weight: none below 0."""
+    base = cells.vanilla(X, H)
+
+    def init(key):
+        return base.init(key) | {"W_gain": jnp.full(H, gain)}
+
+    def read(w, x):
+        z = base.read(w, x)
+        return z * against(jnp.sqrt(w["W_gain"]), z)
+
+    return base._replace(init=init, read=read)
+
+
+@pytest.mark.parametrize("gain", [1.0, 0.0])
+def test_a_weight_that_has_to_be_positive_is_not_taken_for_one_of_several_units(gain):
+    made = rooted(gain)
+    choose(
+        "snap1",
+        lambda fast: recurrent(stack(made, fast=fast), layers.dense(H, V)),
+        Truncation(T, T),
+    )
 
 
 def test_it_needs_no_more_than_the_weights_for_each_number_of_a_unit():

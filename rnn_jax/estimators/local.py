@@ -182,27 +182,32 @@ def _check(cell: Cell) -> None:
         raise BadInput(
             "this cell has no gate (rnn_jax.cells.Gate), so no SnAp-1 and no RFLO: use rtrl"
         )
-    lanes = 8  # of ReLU units some are awake
-    w, carry = jax.eval_shape(lambda: (w := cell.init(jax.random.key(0)), cell.start(w, lanes)))
+    key, lanes = jax.random.key(0), 8  # of ReLU units some are awake
+    w, carry = jax.eval_shape(lambda: (w := cell.init(key), cell.start(w, lanes)))
     H = jax.eval_shape(cell.gate.matrix, w).shape[0]
     if "W_xh" not in w or any(a.shape != (lanes, H) for a in jax.tree.leaves(carry)):
         raise BadInput(
             "SnAp-1 and RFLO need a cell with W_xh and a carry of [B, H] alone: use rtrl"
         )
 
-    noise = np.random.default_rng(0)  # no program has to be compiled for what is drawn here
+    noise = np.random.default_rng(0)
 
-    def drawn(a: Any) -> np.ndarray:  # sums over rows are about 1, where no unit saturates
+    def drawn(a: Any, scale: float = 1.0) -> np.ndarray:  # sums over rows are about 1 or scale
         rows = a.shape[0] if a.shape else 1
-        return (noise.normal(size=a.shape) / rows**0.5).astype(a.dtype)
+        return (scale * noise.normal(size=a.shape) / rows**0.5).astype(a.dtype)
 
-    def first(w: Any, h: Any, x: Array) -> Array:
+    def first(off: Any, h: Any, x: Array) -> Array:
+        # What the cell draws may have to be positive, or may be zeros that would hide coupling.
+        w = jax.tree.map(jnp.add, cell.init(key), off)
         new = cell.step(w, h, cell.read(w, x))[0]
         return sum(a[:, 0].sum() for a in jax.tree.leaves(new))
 
     x = jax.ShapeDtypeStruct((lanes, w["W_xh"].shape[0]), w["W_xh"].dtype)
-    bars = jax.jit(jax.grad(first))(*jax.tree.map(drawn, (w, carry, x)))
+    off = jax.tree.map(partial(drawn, scale=0.1), w)
+    bars = jax.jit(jax.grad(first))(off, *jax.tree.map(drawn, (carry, x)))
     for name, bar in named_leaves(bars).items():
-        if bar.shape[-1] % H or np.asarray(bar).reshape(-1, H)[:, 1:].any():
+        # 0 of a unit that is not looked at times its own infinite derivative is NaN, no coupling.
+        bar = np.nan_to_num(bar, nan=0.0, posinf=0.0, neginf=0.0)
+        if bar.shape[-1] % H or bar.reshape(-1, H)[:, 1:].any():
             told = "acts on several units at once, so the cell has no SnAp-1 and no RFLO: use rtrl"
             raise BadInput(f"this cell's {name} {told}")
