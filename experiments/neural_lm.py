@@ -78,7 +78,7 @@ def optimizer(config: Config) -> "optax.GradientTransformation":
     from rnn_jax import descent
 
     cosine = descent.falling(config.lr, horizon=config.horizon) if config.horizon else None
-    return descent.adamw(cosine or config.lr, config.clip, "norm", config.weight_decay, True)
+    return descent.adamw(cosine or config.lr, config.clip, "norm", config.weight_decay, biases=True)
 
 
 def model_spec(config: Config, vocabulary: int) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The tests' surroundings, set before anything imports JAX; processes they start inherit them."""
 
 import atexit
+import contextlib
 import gc
 import importlib.metadata
 import os
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-gc.disable()  # what is imported stays: to look for what does not is a fifth of collecting tests
+# What is imported stays: to look for what does not is a fifth of collecting tests. Nor does a test
+# leave much; `nothing_left_behind` collects it once a module.
+gc.disable()
 os.environ["JAX_PLATFORMS"] = os.environ.get("RNN_JAX_TEST_PLATFORM", "cpu")
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -84,6 +87,19 @@ def no_room_is_made_for_programs():
         eviction = "jax._src.lru_cache.LRUCache._evict_if_needed"
         patch.setattr(eviction, lambda *_, **named: None, raising=False)
         yield
+
+
+@pytest.fixture(scope="session")
+def no_pixels():
+    """``with no_pixels():`` pictures are drawn, but not turned into pixels, which takes longer."""
+
+    @contextlib.contextmanager
+    def drawing():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("rnn_jax.plots._saved", lambda figure, kind, **how: kind.encode())
+            yield
+
+    return drawing
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -161,20 +161,27 @@ def test_folded_squares_are_channels():
             np.testing.assert_array_equal(got[:, i, j], square.reshape(2, 12))
 
 
-def test_a_second_convolution_adds_to_what_it_reads():
+@pytest.mark.parametrize("norm", [False, True])
+def test_a_second_convolution_adds_to_what_it_reads(norm):
     """``x + relu(neighbours(x) K + b)``, where x is what the first one made; then it is pooled."""
     x = np.random.default_rng(0).normal(size=(2, 5, 6, 3)).astype(np.float32)
-    one, two = (Convolutions((4,), depth=depth) for depth in (1, 2))
+    one, two = (Convolutions((4,), depth=depth, norm=norm) for depth in (1, 2))
     W = jax.tree.map(np.asarray, drawn(lambda key: two.init(key, x))["params"])
 
-    def convolved(x, w):
-        return np.maximum(np.asarray(neighbours(x)) @ w["kernel"] + w["bias"], 0)
+    def convolved(x, which):
+        w = W[f"Dense_{which}"]
+        y = np.asarray(neighbours(x)) @ w["kernel"] + w["bias"]
+        if norm:
+            w = W[f"LayerNorm_{which}"]
+            y = (y - y.mean(-1, keepdims=True)) / np.sqrt(y.var(-1, keepdims=True) + 1e-6)
+            y = y * w["scale"] + w["bias"]
+        return np.maximum(y, 0)
 
-    read = convolved(x, W["Dense_0"])
+    read = convolved(x, 0)
     whole = jax.jit(two.apply)({"params": W}, x)
-    np.testing.assert_allclose(whole, halved(read + convolved(read, W["Dense_1"])), atol=1e-6)
-    alone = jax.jit(one.apply)({"params": {"Dense_0": W["Dense_0"]}}, x)
-    assert np.abs(whole - alone).max() > 0.1
+    np.testing.assert_allclose(whole, halved(read + convolved(read, 1)), atol=1e-5)
+    first = {name: w for name, w in W.items() if name.endswith("_0")}
+    assert np.abs(whole - jax.jit(one.apply)({"params": first}, x)).max() > 0.1
 
 
 @pytest.mark.parametrize("attention", ["general", "none"])

@@ -16,6 +16,7 @@ import pytest
 
 import experiments.__main__ as listing
 from experiments import cli, sample
+from experiments.cli import flags
 from rnn_jax.data.text import Vocabulary
 from rnn_jax.errors import BadInput, Stopped
 
@@ -100,6 +101,16 @@ def test_every_kind_of_value_is_read():
     assert (config.lr, config.corpus, config.alphabet) == (1e-3, ("a", "b", "c"), "bytes")
     assert (config.sizes, config.best, config.out) == ((2, 3), 4, "-x")
     assert config_of("--best", "None").best is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [(str | None, "None", None), (bool | None, "False", False), (float | None, "1e3", 1000.0)],
+)
+def test_a_value_of_several_types_is_the_narrowest(kind, text, value):
+    assert flags._value(kind, text) == value
+    with pytest.raises(TypeError, match="no flag can be of type"):
+        flags._value(bytes, text)
 
 
 def test_explicit_flags_override_quick_wherever_they_stand():

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from experiments import char_lm, ladder, language
-from rnn_jax import plots
 
 TOY = ["--n", "2", "--windows", "2", "--cells", "gru", "--hidden", "12", "--embed", "8"]
 TOY += ["--bptt", "8", "--lanes", "4", "--steps", "30"]
@@ -30,11 +29,10 @@ def chain(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def climbed(chain, tmp_path_factory):
+def climbed(chain, tmp_path_factory, no_pixels):
     """Two seeds of every network; pictures are drawn, but not turned into pixels."""
     out = tmp_path_factory.mktemp("ladder") / "out"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "_saved", lambda figure, kind, **how: kind.encode())
+    with no_pixels():
         assert ladder.main(["--corpus", str(chain), *TOY, "--out", str(out), "--seeds", "2"]) == 0
     return out, json.loads((out / "ladder.json").read_text())
 

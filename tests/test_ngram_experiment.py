@@ -21,9 +21,9 @@ def book(tmp_path):
 
 
 @pytest.fixture
-def unpainted(monkeypatch):
-    """The picture is drawn, but not turned into pixels, which takes as long as all else."""
-    monkeypatch.setattr(plots, "_saved", lambda figure, kind, **how: kind.encode())
+def unpainted(no_pixels):
+    with no_pixels():
+        yield
 
 
 def experiment(capsys, book, *argv):

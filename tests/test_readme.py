@@ -94,11 +94,10 @@ def test_the_readme_has_commands_and_code():
 
 
 @pytest.mark.parametrize("line", OURS)
-def test_command_runs(line, place, monkeypatch, capsys, tmp_path):
+def test_command_runs(line, place, monkeypatch, capsys, tmp_path, no_pixels):
     """Pictures are drawn, but not turned into pixels: each has a test beside its experiment's."""
     monkeypatch.chdir(place)
     monkeypatch.syspath_prepend(str(place))
-    monkeypatch.setattr("rnn_jax.plots._saved", lambda figure, kind, **how: kind.encode())
     words = shlex.split(line.replace(" RUN", " runs/char_lm"))
     name = words[2].partition(".")[2]
     module = importlib.import_module(f"experiments.{name or '__main__'}")
@@ -113,7 +112,8 @@ def test_command_runs(line, place, monkeypatch, capsys, tmp_path):
     if name not in NO_FOLDER:
         toy += ["--out", str(tmp_path / "run")]
     # What the README says comes first, so that where both say something toy size wins.
-    status = module.main([*words[3:], *toy])
+    with no_pixels():
+        status = module.main([*words[3:], *toy])
     captured = capsys.readouterr()
     if "hub:" in line:  # there is no hub in a test; see tests/test_sources.py
         assert status == 2 and "HF_HUB_OFFLINE" in captured.err

@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # JAX is imported inside the functions, so that --help answer
 BEGIN, END = 0, 1  # tokens: the unknown one, which is never written, is what a caption begins with
 _VALID_LANES = 50
 _ASKED = 0.5  # of the glyphs learned from are drawn in the font that is asked about
-_REAL = 0.3  # of --horizon, its end: what is invented gives way to what there is
+_ENDING = 0.3  # of --horizon, its end: what is invented gives way to what there is
 
 
 class Captioned(NamedTuple):
@@ -209,7 +209,7 @@ def _share(config: "Config", position: int) -> float:
     if not config.horizon:
         return config.invented
     left = 1 - min(1, position / config.horizon)
-    return config.invented * min(1, left / _REAL)
+    return config.invented * min(1, left / _ENDING)
 
 
 def make_task(config: "Config", data: Data) -> "Task":

@@ -44,7 +44,10 @@ class _Given(NamedTuple):
                 raise ValueError
             return self.written != _negated(self.field)
         if get_origin(self.kind) is tuple:
-            return tuple(_value(get_args(self.kind)[0], text) for text in self.values)
+            each, *more = get_args(self.kind)
+            if more != [...]:
+                raise TypeError(f"{self.field}: a tuple may hold any number: tuple[{each}, ...]")
+            return tuple(_value(each, text) for text in self.values)
         return _value(self.kind, self.values[0])
 
 
@@ -88,15 +91,21 @@ def _checked(given: _Given) -> Any:
 def _value(kind: Any, text: str) -> Any:
     """The text as one of this type; ValueError where it is none."""
     if get_origin(kind) in (Union, types.UnionType):
-        for one in get_args(kind):
+        # None first: as a str "None" would be read, too.
+        for one in sorted(get_args(kind), key=lambda one: one is not types.NoneType):
             with contextlib.suppress(ValueError):
                 return _value(one, text)
         raise ValueError
-    if kind is types.NoneType or get_origin(kind) is Literal:
-        choices = {str(choice): choice for choice in get_args(kind) or (None,)}
+    chosen = {types.NoneType: (None,), bool: (False, True)}.get(kind, ())
+    if get_origin(kind) is Literal:
+        chosen = get_args(kind)
+    if chosen:
+        choices = {str(choice): choice for choice in chosen}
         if text not in choices:
             raise ValueError
         return choices[text]
+    if kind not in (int, float, str):
+        raise TypeError(f"no flag can be of type {kind}: see the types in `_value`")
     return kind(text)
 
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:  # JAX is imported inside the functions, so that --help answer
     from rnn_jax.models import Parts
 
 DRAWN = 8  # sentences in the picture
-
-
 _SHORT = 16  # words that sentences are padded to, or twice as many, and so on
 
 

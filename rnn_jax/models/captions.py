@@ -43,13 +43,13 @@ def caption_model(
     """
     eye = from_module(Convolutions(tuple(features), fold, norm=True, depth=depth), tuple(shape))
     drawn = jax.eval_shape(lambda: eye.apply(eye.init(jax.random.key(0)), jnp.zeros((1, *shape))))
-    places, depth = drawn.shape[1] * drawn.shape[2], drawn.shape[3]
-    looks = attention_named(attention, hidden, depth)
+    places, channels = drawn.shape[1] * drawn.shape[2], drawn.shape[3]
+    looks = attention_named(attention, hidden, channels)
     sizes = [embed] + [hidden] * (layers - 1)
     body = stack(*(build(cell, size, hidden) for size in sizes), dropout_rate=dropout)
     noisy = {"dropout_rate": dropout}
-    writer = looking(body, looks, vocabulary, embed, (hidden, depth), **noisy)
-    return conditioned(seeing(eye, (places, depth, seen), writer, looks, **noisy), writer)
+    writer = looking(body, looks, vocabulary, embed, (hidden, channels), **noisy)
+    return conditioned(seeing(eye, (places, channels, seen), writer, looks, **noisy), writer)
 
 
 def seeing(

@@ -52,7 +52,7 @@ def environment() -> dict[str, Any]:
         "loops": native.version(),
         "flags": flags,
         "source": source(),
-        "git": _revision(),
+        "git": dict(git) if (git := _revision()) else None,
     }
 
 
