@@ -134,11 +134,15 @@ def total(cell: Cell, w: Any, xs: Any, carry: Any, **options: Any) -> Any:
 
 
 # Every way for the gate without a derivative of its own, whose start is learned. Of the others each
-# for itself where its own equations meet mask and restart, and one where the loop is what differs.
+# for itself where its own equations meet mask and restart, and one where the loop is what differs;
+# there the LSTM too, whose carry has two parts, and the rest among the slow ones.
 CASES = [(name, way) for name in ("tanh", "gru", "lstm", "peephole") for way in ("plain", "both")]
 CASES += [("peephole", way) for way in ("reverse", "segments", "first")]
 CASES += [("gru", "reverse"), ("tanh", "segments"), ("tanh", "first")]
+CASES += [("lstm", way) for way in ("reverse", "segments")]
 CASES += [(name, "both") for name in GATED if (name, "both") not in CASES]
+REST = [("lstm", "first"), ("gru", "segments"), ("gru", "first"), ("tanh", "reverse")]
+CASES += [pytest.param(*case, marks=pytest.mark.slow) for case in REST]
 
 
 @pytest.mark.parametrize(("name", "way"), CASES)
