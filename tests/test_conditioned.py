@@ -18,8 +18,8 @@ from rnn_jax.tasks import Batch, Task
 from rnn_jax.train import create, make_step
 from rnn_jax.unroll import unroll
 
-T, B, X, H, V = 4, 3, 5, 7, 11
-LENGTHS = (3, 1, 3)
+T, B, X, H, V = 3, 3, 5, 7, 11
+LENGTHS = (3, 1, 3)  # full lanes beside a short one
 
 
 def captioner():

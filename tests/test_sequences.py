@@ -86,7 +86,7 @@ def test_a_lane_of_nothing_pools_to_zeros_and_its_gradient_is_finite():
     ("pool", "both", "layers"), [("last", True, 2), ("mean", False, 1), ("attention", True, 1)]
 )
 def test_a_padded_batch_of_sentences_is_its_sentences_one_by_one(pool, both, layers):
-    """Their losses; a lane of nothing lies between them."""
+    """Their losses, of two lengths; a lane of nothing lies between them."""
     arguments = {"vocabulary": V, "classes": C, "cell": "tanh", "hidden": H, "embed": X}
     model = sentence_model(**arguments, layers=layers, pool=pool, both=both)
     W, rng = drawn(model.init), np.random.default_rng(1)
@@ -97,12 +97,11 @@ def test_a_padded_batch_of_sentences_is_its_sentences_one_by_one(pool, both, lay
         batch = Batch(tokens, labels, weights, mask=mask)
         return summed_loss(model, cross_entropy, W, model.start(W, len(tokens)), batch, None)[:2]
 
-    weights, length = np.array([[1.0], [0.0], [1.0]], np.float32), 3
-    mask = (np.arange(T) < length) & (weights > 0)
-    total, (weight, _) = lost(tokens, labels, mask, weights)
+    weights = np.array([[1.0], [0.0], [1.0]], np.float32)
+    total, (weight, _) = lost(tokens, labels, MASK.T & (weights > 0), weights)
     assert weight == 2
     one_by_one = sum(
-        float(lost(tokens[[lane], :length], labels[[lane]], None, np.ones((1, 1)))[0])
+        float(lost(tokens[[lane], : LENGTHS[lane]], labels[[lane]], None, np.ones((1, 1)))[0])
         for lane in (0, 2)
     )
     np.testing.assert_allclose(total, one_by_one, rtol=1e-5)
