@@ -204,7 +204,7 @@ def test_what_cannot_be_carried_is_said_and_how_much_it_takes():
         windows.model.start(weights(windows.model), B)
 
 
-@pytest.mark.parametrize("k2", [2, 3, 6])
+@pytest.mark.parametrize("k2", [pytest.param(1, marks=pytest.mark.slow), 2, 3, 6])
 def test_a_cut_gradient_sees_the_dependence_that_no_cut_parts(k2):
     """Of a linear network asked for the sign it read some steps ago, over all sequences of signs.
 

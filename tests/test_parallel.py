@@ -20,8 +20,8 @@ from rnn_jax.tasks import Batch, Task
 from rnn_jax.train import TrainState, create, make_step, make_steps
 
 T, B, H, V, ROOM = 3, 8, 7, 11, 5
-MODEL = language_model(V, "tanh", H, 1, dropout=0.3)
-OPTIMIZER = optax.chain(optax.clip_by_global_norm(0.5), optax.sgd(0.1, 0.9))
+MODEL = language_model(V, "tanh", H, 2, dropout=0.3)
+OPTIMIZER = optax.chain(optax.clip_by_global_norm(0.5), optax.adam(0.01))
 
 pytestmark = pytest.mark.skipif(jax.local_device_count() != 4, reason="needs 4 devices")
 
@@ -115,9 +115,9 @@ def test_step_broken_on_one_device_is_skipped_on_all() -> None:
     ends = []
     for devices in (1, 4):
         state = begin()
-        h = np.array(state.carry[0])
-        h[5, 2] = np.nan
-        state = state.replace(carry=(h,))
+        lower, upper = map(np.array, state.carry)
+        upper[5, 2] = np.nan
+        state = state.replace(carry=(lower, upper))
         data, _ = batches(TASK, 0, ROOM, ROOM)
         data.mask[0, 5], data.fresh[0] = True, False
         data.weights[0, 5] = 1.0

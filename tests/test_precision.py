@@ -83,8 +83,9 @@ def test_it_learns_what_float32_learns():
 def test_it_lowers_for_gpus_and_tpus_with_such_products():
     made = recipe(True, "lstm")
     args = (jax.eval_shape(made.start), batch(0), jax.eval_shape(jax.random.key, 0))
-    exported = jax.export.export(jax.jit(made.step()), platforms=["cuda", "tpu"])(*args)
-    assert "tensor<24x96xbf16>" in exported.mlir_module()
+    for platform in ("cuda", "tpu"):  # a module of both would hide one that has none
+        exported = jax.export.export(jax.jit(made.step()), platforms=[platform])(*args)
+        assert "tensor<24x96xbf16>" in exported.mlir_module()
 
 
 def test_what_a_sequence_begins_from_is_rounded_too():

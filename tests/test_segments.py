@@ -16,7 +16,8 @@ from rnn_jax.models import language_model, recurrent, stack
 from rnn_jax.tasks import Batch
 
 T, B, V, H = 23, 3, 11, 16
-LSTM = language_model(V, "lstm", H, 1)
+LSTM = {depth: language_model(V, "lstm", H, depth) for depth in (1, 2)}
+SEGMENTS = (1, 5, 22, 23, 40)  # of one step, some and a rest, a rest of one step, none, it alone
 MASK = np.arange(T) < np.array([[T], [9], [1]])
 WEIGHTS = np.random.default_rng(1).random((B, T)).astype(np.float32)
 PARTS = {
@@ -44,21 +45,32 @@ def gradient(model, batch, segment, keys=None):
 
 
 @functools.cache
-def without_segments(parts):
-    return gradient(LSTM, chunk(**PARTS[parts]), 0)
+def without_segments(parts, depth):
+    return gradient(LSTM[depth], chunk(**PARTS[parts]), 0)
 
 
 def close(got, want):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), got, want)
 
 
-# Segments of one step, some and a rest, one without a rest, the rest alone.
+def agrees_with_no_segments(segment, parts, depth):
+    got = gradient(LSTM[depth], chunk(**PARTS[parts]), segment)
+    close(got, without_segments(parts, depth))
+
+
 @pytest.mark.parametrize(
     ("segment", "parts"),
-    [*((segment, "ragged") for segment in (1, 5, 23, 40)), (5, "all"), (5, "weighted")],
+    [*((segment, "ragged") for segment in SEGMENTS), (5, "all"), (5, "weighted")],
 )
 def test_gradient_loss_and_carry_are_those_without_segments(segment, parts):
-    close(gradient(LSTM, chunk(**PARTS[parts]), segment), without_segments(parts))
+    agrees_with_no_segments(segment, parts, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parts", PARTS)
+@pytest.mark.parametrize("segment", SEGMENTS)
+def test_so_they_are_of_two_layers(segment, parts):
+    agrees_with_no_segments(segment, parts, 2)
 
 
 def test_a_fresh_lane_starts_afresh_once_and_teaches_the_learned_start():
@@ -90,19 +102,23 @@ def test_dropout_is_drawn_anew_in_each_segment():
 def test_the_plan_keeps_to_its_budget_and_a_longer_one_would_not(monkeypatch):
     model, batch = language_model(V, "lstm", 16, 1), chunk(4096)
     # Three plans and this test itself ask for the same lengths; each is compiled once.
-    real = segments.gradient_bytes
-    once = functools.cache(lambda segment: real(model, cross_entropy, B, batch, segment))
-    monkeypatch.setattr(segments, "gradient_bytes", lambda *args, noisy=False: once(args[-1]))
-    whole = segments.gradient_bytes(model, cross_entropy, B, batch, 0)
-    free = segments.plan(model, cross_entropy, B, batch, 2 * whole)
+    real, given = segments.gradient_bytes, (model, cross_entropy, B, batch)
+    once = functools.cache(lambda segment: real(*given, segment, noisy=True))
+
+    def asked(*args, noisy=False):
+        *what, segment = args
+        assert noisy and all(mine is its for mine, its in zip(given, what, strict=True))
+        return once(segment)
+
+    monkeypatch.setattr(segments, "gradient_bytes", asked)
+    plan, whole = functools.partial(segments.plan, *given, noisy=True), once(0)
+    free = plan(2 * whole)
     assert (free.segment, free.measured, free.recomputed) == (0, whole, 1.0)
-    tight = segments.plan(model, cross_entropy, B, batch, whole // 2)
+    tight = plan(whole // 2)
     assert 0 < tight.segment < 4096 and tight.measured <= whole // 2
-    measured = segments.gradient_bytes(model, cross_entropy, B, batch, tight.segment)
-    assert measured == tight.measured
-    assert segments.gradient_bytes(model, cross_entropy, B, batch, 2 * tight.segment) > whole // 2
+    assert once(tight.segment) == tight.measured and once(2 * tight.segment) > whole // 2
     with pytest.raises(BadInput, match="needs at least .* MiB"):
-        segments.plan(model, cross_entropy, B, batch, 1000)
+        plan(1000)
 
 
 def test_a_hundred_thousand_steps_of_128_units_take_less_than_256_mib():
