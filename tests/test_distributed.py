@@ -22,8 +22,8 @@ from rnn_jax.run import checkpoints
 ROOT = Path(__file__).parents[1]
 TEXT = "to be, or not to be: that is the question. " * 40
 SMALL = (
-    *("--cell", "tanh", "--layers", "1", "--hidden", "4", "--embed", "0", "--bptt", "5"),
-    *("--average", "0", "--lanes", "4", "--dropout", "0.3", "--log-every", "1"),
+    *("--cell", "tanh", "--layers", "1", "--hidden", "4", "--embed", "2", "--bptt", "5"),
+    *("--average", "0.9", "--lanes", "4", "--dropout", "0.3", "--log-every", "1"),
     *("--eval-every", "1000000"),
     *("--save-every", "3", "--sample-length", "1", "--invariant"),
 )

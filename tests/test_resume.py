@@ -331,12 +331,11 @@ def test_every_experiment_stopped_twice_is_the_same_run(
     assert cut[1].items() >= digests.items()
 
 
-# Whose lanes are more than rows of tokens: masks, contexts, frames, draws of their own. Masks are
-# in tests/test_parallel.py as well.
+# Whose lanes are more than rows of tokens: masks, contexts, frames, draws of their own.
 SHARED = ("captioning", "sentiment", "translation", "video", "glimpse")
 
 
-@pytest.mark.parametrize("name", marked(SHARED, ["glimpse"]))
+@pytest.mark.parametrize("name", marked(SHARED, ["sentiment", "glimpse"]))
 def test_every_experiment_on_two_devices_is_the_same_run(name, tmp_path, first_network):
     seldom = {"eval_every": 6, "save_every": 6}
     for devices in (1, 2):
