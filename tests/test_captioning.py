@@ -179,7 +179,7 @@ def test_a_second_convolution_adds_to_what_it_reads(norm):
 
     read = convolved(x, 0)
     whole = jax.jit(two.apply)({"params": W}, x)
-    np.testing.assert_allclose(whole, halved(read + convolved(read, 1)), atol=1e-5)
+    np.testing.assert_allclose(whole, halved(read + convolved(read, 1)), atol=1e-6)
     first = {name: w for name, w in W.items() if name.endswith("_0")}
     assert np.abs(whole - jax.jit(one.apply)({"params": first}, x)).max() > 0.1
 

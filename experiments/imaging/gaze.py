@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from experiments.imaging.answers import answering
 from experiments.imaging.settings import ImageSettings, warp
 
 if TYPE_CHECKING:
@@ -107,24 +108,11 @@ def commonest(test: "Images", end: int, how: Reading) -> float:
 
 def all_right(model: "Model", weights: Any, task: "Task") -> float:
     """The share of pictures of which no label is misread."""
-    look, right = looker(model), []
+    look, right = answering(model), []
     for batch in task.valid():
         wrong = task.error(look(weights, batch), np.swapaxes(batch.targets, 0, 1))
         right.append(np.asarray(wrong).sum(0) == 0)
     return float(np.concatenate(right).mean())
-
-
-def looker(model: "Model") -> Callable[[Any, "Batch"], Any]:
-    """``(weights, batch) -> Looks``, time first, of a model that draws nothing."""
-    import jax
-
-    from rnn_jax.objective import outputs, time_first
-
-    @jax.jit
-    def look(W: Any, batch: "Batch") -> Any:
-        return outputs(model, W, model.start(W, 1), time_first(batch), None)[1]
-
-    return look
 
 
 def noise(model: "Model", weights: Any, batch: "Batch", how: Reading) -> dict[str, float]:
@@ -177,7 +165,7 @@ class Looked(NamedTuple):
 
 def looked(model: "Model", weights: Any, batch: "Batch", how: Reading) -> list[Looked]:
     """What a network does with each picture of a batch, as far as labels are asked."""
-    looks = looker(model)(weights, batch)
+    looks = answering(model)(weights, batch)
     half = (np.array(batch.context.shape[1:]) - 1) / 2
     places = (np.asarray(looks.place).swapaxes(0, 1) + 1) * half
     read = np.asarray(looks.logits).argmax(-1).T[:, how.per - 1 :: how.per]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from experiments.imaging.answers import answering
 from experiments.imaging.settings import ImageSettings, warp
 
 if TYPE_CHECKING:
@@ -78,15 +79,7 @@ def dreamed(model: "Model", weights: Any, steps: int, count: int, seed: int) -> 
 
 def repainted(model: "Model", weights: Any, batch: "Batch") -> "Painting":
     """What it paints with each picture of a batch before it."""
-    import jax
-
-    from rnn_jax.objective import outputs, time_first
-
-    @jax.jit
-    def paint(W: Any, batch: "Batch") -> "Painting":
-        return outputs(model, W, model.start(W, 1), time_first(batch), None)[1]
-
-    return paint(weights, batch)
+    return answering(model)(weights, batch)
 
 
 def greys(canvas: Any) -> np.ndarray:
