@@ -46,7 +46,7 @@ class Config(standalone.StandaloneSettings):
     RANGES: ClassVar[Mapping[str, str]] = {
         **{"embed": "[1, inf)", "seen": "[1, inf)", "size": "[8, 1024]", "beams": "[1, 100]"},
         **{"least": "[1, inf)", "longest": "[1, inf)", "fold": "[1, 16]", "depth": "[1, 16]"},
-        **{"unread": "[0, 1)", "invented": "[0, 1]"},
+        **{"unread": "[0, 1)", "members": "[1, 100]", "invented": "[0, 1]"},
     }
 
     steps: int = 10_000
@@ -98,6 +98,8 @@ class Config(standalone.StandaloneSettings):
     """the column of --data that has the pictures"""
     captions: tuple[str, ...] = ("caption", *(f"caption_{i}" for i in range(5)))
     """the columns of --data that have captions; those that are there"""
+    members: int = 1
+    """networks that learn side by side and answer together, by the mean of their log p"""
     beams: int = 4
     """captions kept by beam search"""
 
@@ -105,7 +107,7 @@ class Config(standalone.StandaloneSettings):
 def model_spec(config: Config, data: captions.Data) -> dict[str, Any]:
     """What `models.from_spec` builds the network from."""
     names = ("cell", "hidden", "layers", "embed", "features", "fold", "depth", "seen")
-    names += ("attention", "dropout")
+    names += ("attention", "dropout", "members")
     arguments = {name: getattr(config, name) for name in names}
     arguments |= {"shape": data.shape, "vocabulary": len(data.vocabulary)}
     return {"builder": "caption_model", "arguments": arguments}

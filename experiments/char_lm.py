@@ -78,8 +78,9 @@ class Config(language.WritingSettings, cli.LanguageSettings):
     """share of the entries of each W_hh that are dropped, anew at each update"""
     residual: bool = False
     """add each layer's input to its output, but for the first"""
-    optimizer: Literal["adam", "rmsprop"] = "adam"
-    """rmsprop is char-rnn's: smoothing 0.95, and 1e-8 added to the root, not under it"""
+    optimizer: Literal["adam", "muon", "rmsprop"] = "adam"
+    """muon makes the singular values of a matrix's step equal, in fewer, dearer steps; rmsprop is
+    char-rnn's: smoothing 0.95, and 1e-8 added to the root, not under it"""
     clip_by: Literal["norm", "value"] = "norm"
     """what --clip bounds: the norm of the gradient of the mean loss, or each of its entries"""
     weight_decay: float = 0.0
@@ -99,7 +100,7 @@ class Config(language.WritingSettings, cli.LanguageSettings):
 
 
 def optimizer(config: Config, epoch_steps: int) -> "optax.GradientTransformation":
-    """Clipping, then Adam or char-rnn's RMSProp; no schedule sees --steps."""
+    """Clipping, then Adam, Muon or char-rnn's RMSProp; no schedule sees --steps."""
     from rnn_jax import descent
 
     decay = {"factor": config.lr_decay, "after": config.decay_after, "epoch": epoch_steps}
@@ -107,8 +108,9 @@ def optimizer(config: Config, epoch_steps: int) -> "optax.GradientTransformation
     if config.optimizer == "adam":
         return descent.adamw(rate, config.clip, config.clip_by, config.weight_decay)
     if config.weight_decay:
-        raise BadInput("--weight-decay goes with --optimizer adam; char-rnn's rmsprop has none")
-    return descent.rmsprop(rate, config.clip, config.clip_by)
+        raise BadInput("--weight-decay goes with --optimizer adam; the others have none here")
+    rule = {"muon": descent.muon, "rmsprop": descent.rmsprop}[config.optimizer]
+    return rule(rate, config.clip, config.clip_by)
 
 
 def starting_weights(config: Config, vocabulary: "Vocabulary") -> Any:

@@ -10,8 +10,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from optax import contrib
 
 _kept = lru_cache(maxsize=32)
+_ADAMS_STEP = 0.2  # root mean square of Adam's updates, of `lr`
+_ROWS = ("R", "P")  # matrices whose rows are looked up or added
 
 
 def clipping(bound: float, by: str = "norm") -> optax.GradientTransformation:
@@ -54,6 +57,30 @@ def adam(
     """
     rate = optax.cosine_decay_schedule(lr, horizon, least) if horizon else lr
     return optax.chain(clipping(clip), optax.adam(rate))
+
+
+@_kept
+def muon(
+    rate: optax.ScalarOrSchedule, clip: float, by: str = "norm"
+) -> optax.GradientTransformation:
+    """Muon (Jordan 2024) for matrices, for all else Adam with Nesterov's momentum (Dozat 2016).
+
+    A matrix goes along its momentum with all singular values made equal, by as much an entry as
+    Adam would (Liu et al. 2025), so that one rate is for both. Matrices are all leaves of two axes
+    that multiply something: rows that are looked up or added, those of R and P, are not.
+    """
+    sizes = {"consistent_rms": _ADAMS_STEP, "muon_weight_dimension_numbers": _multiplying}
+    return optax.chain(clipping(clip, by), contrib.muon(rate, **sizes))
+
+
+def _multiplying(params: Any) -> Any:
+    """Of each leaf which axes Muon takes for a matrix's; None where Adam steps."""
+
+    def axes(path: tuple, leaf: Any) -> Any:
+        multiplies = leaf.ndim == 2 and getattr(path[-1], "key", None) not in _ROWS
+        return contrib.MuonDimensionNumbers() if multiplies else None
+
+    return jax.tree_util.tree_map_with_path(axes, params)
 
 
 @_kept

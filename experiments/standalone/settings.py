@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from experiments import cli
 
@@ -38,6 +38,8 @@ class StandaloneSettings(cli.Settings):
     """different lengths that batches may have, each a program to compile"""
     average: float = 0.99
     """evaluate and keep a moving average of the weights with this decay; 0 is off"""
+    optimizer: Literal["adam", "muon"] = "adam"
+    """muon makes the singular values of a matrix's step equal; it needs fewer, dearer steps"""
     horizon: int = 0
     """steps over which the learning rate falls to zero along a cosine; 0 is off"""
     log_every: int = 10

@@ -47,8 +47,11 @@ def train(
     from rnn_jax.run import new_manifest
 
     model = models.from_spec(spec, trust=True)
-    adam = descent.adam(config.lr, config.clip, config.horizon)
-    recipe = fit.Recipe(model, task, adam, config.seed, config.average)
+    if config.optimizer == "adam":
+        rule = descent.adam(config.lr, config.clip, config.horizon)
+    else:
+        rule = descent.muon(descent.falling(config.lr, horizon=config.horizon), config.clip)
+    recipe = fit.Recipe(model, task, rule, config.seed, config.average)
     manifest = new_manifest(
         *(name, dataclasses.asdict(config), list(cli.identity(config))),
         **{"model": spec, "vocabulary": vocabulary, "data": data},
