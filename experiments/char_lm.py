@@ -79,8 +79,8 @@ class Config(language.WritingSettings, cli.LanguageSettings):
     residual: bool = False
     """add each layer's input to its output, but for the first"""
     optimizer: Literal["adam", "muon", "rmsprop"] = "adam"
-    """muon makes the singular values of a matrix's step equal, in fewer, dearer steps; rmsprop is
-    char-rnn's: smoothing 0.95, and 1e-8 added to the root, not under it"""
+    """muon makes the singular values of each matrix's step about equal; rmsprop is char-rnn's:
+    smoothing 0.95, and 1e-8 added to the root, not under it"""
     clip_by: Literal["norm", "value"] = "norm"
     """what --clip bounds: the norm of the gradient of the mean loss, or each of its entries"""
     weight_decay: float = 0.0

@@ -14,7 +14,7 @@ from optax import contrib
 
 _kept = lru_cache(maxsize=32)
 _ADAMS_STEP = 0.2  # root mean square of Adam's updates, of `lr`
-_ROWS = ("R", "P")  # matrices whose rows are looked up or added
+_ROWS = {"R", "P"}  # matrices whose rows are looked up or added
 
 
 def clipping(bound: float, by: str = "norm") -> optax.GradientTransformation:
@@ -65,9 +65,10 @@ def muon(
 ) -> optax.GradientTransformation:
     """Muon (Jordan 2024) for matrices, for all else Adam with Nesterov's momentum (Dozat 2016).
 
-    A matrix goes along its momentum with all singular values made equal, by as much an entry as
-    Adam would (Liu et al. 2025), so that one rate is for both. Matrices are all leaves of two axes
-    that multiply something: rows that are looked up or added, those of R and P, are not.
+    A matrix goes along its momentum with singular values made about equal, by five iterations, and
+    by as much an entry as Adam would (Liu et al. 2025), so that one rate is for both. A matrix is
+    every leaf of two axes but those named R or P, rows that are looked up or added: a cell's gates
+    side by side are one, and the read-out is one, which Jordan leaves to Adam.
     """
     sizes = {"consistent_rms": _ADAMS_STEP, "muon_weight_dimension_numbers": _multiplying}
     return optax.chain(clipping(clip, by), contrib.muon(rate, **sizes))
@@ -77,8 +78,8 @@ def _multiplying(params: Any) -> Any:
     """Of each leaf which axes Muon takes for a matrix's; None where Adam steps."""
 
     def axes(path: tuple, leaf: Any) -> Any:
-        multiplies = leaf.ndim == 2 and getattr(path[-1], "key", None) not in _ROWS
-        return contrib.MuonDimensionNumbers() if multiplies else None
+        named = {getattr(key, "key", None) for key in path[-1:]}
+        return contrib.MuonDimensionNumbers() if leaf.ndim == 2 and not named & _ROWS else None
 
     return jax.tree_util.tree_map_with_path(axes, params)
 

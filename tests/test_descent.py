@@ -1,5 +1,6 @@
 """Muon: what it steps along, how far, and what it leaves to Adam; runs by it."""
 
+import dataclasses
 import json
 
 import jax
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 import toy
 
-from experiments import char_lm
+from experiments import captioning, char_lm
+from experiments.standalone import training
 from rnn_jax import descent
 
 RATE = 0.01
@@ -42,18 +44,24 @@ def test_rows_that_are_looked_up_and_vectors_are_left_to_adam():
         np.testing.assert_allclose(step[name], -RATE * ahead * np.sign(g), rtol=1e-4)
 
 
-def run(capsys, main, *flags):
-    assert main(list(flags)) == 0
-    return json.loads(capsys.readouterr().out)
-
-
 def test_a_run_by_muon_goes_on_to_the_same_bits(capsys, tmp_path):
     (tmp_path / "text.txt").write_text(toy.TEXT)
-    given = (*toy.FLAGS, "--corpus", str(tmp_path / "text.txt"), "--optimizer", "muon")
+    given = (*toy.FLAGS, "--corpus", str(tmp_path / "text.txt"))
 
-    def trained(folder, steps):
-        return run(capsys, char_lm.main, *given, "--steps", steps, "--out", str(tmp_path / folder))
+    def trained(folder, steps, rule="muon"):
+        own = ("--optimizer", rule, "--steps", steps, "--out", str(tmp_path / folder))
+        assert char_lm.main([*given, *own]) == 0
+        return json.loads(capsys.readouterr().out)
 
     straight = trained("straight", "4")
-    assert trained("cut", "2")["digest"] != straight["digest"]
+    assert trained("cut", "2")["step"] == 2
     assert trained("cut", "4")["digest"] == straight["digest"]
+    assert trained("adam", "4", "adam")["digest"] != straight["digest"]
+
+
+def test_the_rule_of_a_standalone_experiment_is_the_one_asked_for():
+    """Equal numbers are one object."""
+    config = captioning.Config(lr=0.01, clip=2.0, horizon=7)
+    assert training.optimizer(config) is descent.muon(descent.falling(0.01, horizon=7), 2.0)
+    config = dataclasses.replace(config, optimizer="adam")
+    assert training.optimizer(config) is descent.adam(0.01, 2.0, 7)

@@ -115,6 +115,15 @@ def test_a_field_that_only_one_version_knows_is_a_difference(folder):
         start_or_resume(folder, newer, STATE)
 
 
+def test_a_field_that_came_later_is_for_older_runs_what_they_were_made_with(folder):
+    def newer(rule):
+        return new_manifest("toy", {**CONFIG, "optimizer": rule}, [*IDENTITY, "optimizer"])
+
+    with pytest.raises(BadInput, match='optimizer: "adam" in the run, "muon" asked'):
+        start_or_resume(folder, newer("muon"), STATE)
+    start_or_resume(folder, newer("adam"), STATE)[0].close()
+
+
 def test_steps_and_places_may_change_and_the_change_is_noted(folder):
     run, restored = start(folder, digest="d1", steps=80, out="elsewhere")
     run.close()

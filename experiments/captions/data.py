@@ -218,7 +218,7 @@ def make_task(config: "Config", data: Data) -> "Task":
 
     from rnn_jax import tasks
     from rnn_jax.data.synthetic import generator
-    from rnn_jax.losses import cross_entropy, negative_log_likelihood
+    from rnn_jax.losses import cross_entropy
 
     def train(position: int) -> "Batch":
         rng = generator(config.seed, position)
@@ -239,5 +239,4 @@ def make_task(config: "Config", data: Data) -> "Task":
 
     chunks = max(1, len(data.train.captions) // config.lanes)
     tokens = config.lanes * data.longest
-    loss = cross_entropy if config.members == 1 else negative_log_likelihood
-    return tasks.Task(train, valid, loss, config.lanes, chunks, tokens, wrong)
+    return tasks.Task(train, valid, cross_entropy, config.lanes, chunks, tokens, wrong)

@@ -39,7 +39,7 @@ class StandaloneSettings(cli.Settings):
     average: float = 0.99
     """evaluate and keep a moving average of the weights with this decay; 0 is off"""
     optimizer: Literal["adam", "muon"] = "adam"
-    """muon makes the singular values of a matrix's step equal; it needs fewer, dearer steps"""
+    """muon makes the singular values of each matrix's step about equal"""
     horizon: int = 0
     """steps over which the learning rate falls to zero along a cosine; 0 is off"""
     log_every: int = 10

@@ -9,6 +9,8 @@ from experiments import cli
 from experiments.standalone.settings import StandaloneSettings
 
 if TYPE_CHECKING:  # JAX is imported inside the functions, so that --help answers at once
+    import optax
+
     from rnn_jax.fit import Outcome
     from rnn_jax.tasks import Task
 
@@ -43,15 +45,11 @@ def train(
 
     data: of the manifest, with a digest; show, unit, per: as in `fit.fit`.
     """
-    from rnn_jax import descent, distributed, fit, models
+    from rnn_jax import distributed, fit, models
     from rnn_jax.run import new_manifest
 
     model = models.from_spec(spec, trust=True)
-    if config.optimizer == "adam":
-        rule = descent.adam(config.lr, config.clip, config.horizon)
-    else:
-        rule = descent.muon(descent.falling(config.lr, horizon=config.horizon), config.clip)
-    recipe = fit.Recipe(model, task, rule, config.seed, config.average)
+    recipe = fit.Recipe(model, task, optimizer(config), config.seed, config.average)
     manifest = new_manifest(
         *(name, dataclasses.asdict(config), list(cli.identity(config))),
         **{"model": spec, "vocabulary": vocabulary, "data": data},
@@ -59,6 +57,15 @@ def train(
     outcome = fit.fit(Path(config.out), manifest, recipe, config, show, unit=unit, per=per)
     distributed.finish()
     return Trained(outcome, model, best(config.out))
+
+
+def optimizer(config: StandaloneSettings) -> "optax.GradientTransformation":
+    """The rule that --optimizer names, at a rate that falls over --horizon."""
+    from rnn_jax import descent
+
+    if config.optimizer == "adam":
+        return descent.adam(config.lr, config.clip, config.horizon)
+    return descent.muon(descent.falling(config.lr, horizon=config.horizon), config.clip)
 
 
 def best(folder: str) -> Any:

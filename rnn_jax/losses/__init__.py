@@ -10,7 +10,7 @@ from rnn_jax.losses.named import NAMES, build
 from rnn_jax.losses.output import Asked, Output, full, loss_of
 from rnn_jax.losses.sampled import noise_contrastive, sampled_softmax
 from rnn_jax.losses.sampling import by_frequency, log_uniform, systematic
-from rnn_jax.losses.steps import cross_entropy, negative_log_likelihood, smoothed
+from rnn_jax.losses.steps import cross_entropy, smoothed
 
 __all__ = [
     "NAMES",
@@ -24,7 +24,6 @@ __all__ = [
     "full",
     "log_uniform",
     "loss_of",
-    "negative_log_likelihood",
     "noise_contrastive",
     "sampled_softmax",
     "smoothed",

@@ -17,11 +17,6 @@ def cross_entropy(logits: Array, targets: Array) -> Array:
     return jax.nn.logsumexp(logits, axis=-1) - chosen
 
 
-def negative_log_likelihood(log_p: Array, targets: Array) -> Array:
-    """``-log p_t[target_t]`` in nats, of what is log p already: [..., V], [...] -> [...]."""
-    return -jnp.take_along_axis(log_p, targets[..., None], axis=-1)[..., 0]
-
-
 def smoothed(part: float) -> Callable[[Array, Array], Array]:
     """`cross_entropy` with this part of the target's probability spread over all V symbols:
     ``(1 - part) (-log p[target]) + part mean_v(-log p[v])`` (Szegedy et al. 2016).

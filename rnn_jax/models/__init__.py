@@ -1,10 +1,10 @@
 """Models: bundles of pure functions made of cells and layers.
 
 core.py has `Model` and plain stacks, directions.py reads both ways, conditioned.py begins from
-something given, committee.py lets several answer together, attention.py and translator.py are
-sequence to sequence, feeding.py lets a model read what it has written while it learns, glimpse.py
-reads images piece by piece, draw.py paints them, precision.py computes in fewer bits, named.py
-builds whole models from a run's record, words.py those of very many words.
+something given, attention.py and translator.py are sequence to sequence, feeding.py lets a model
+read what it has written while it learns, glimpse.py reads images piece by piece, draw.py paints
+them, precision.py computes in fewer bits, named.py builds whole models from a run's record,
+words.py those of very many words.
 """
 
 from rnn_jax.models.attention import (
@@ -18,7 +18,6 @@ from rnn_jax.models.attention import (
     general,
     looking,
 )
-from rnn_jax.models.committee import committee
 from rnn_jax.models.conditioned import Encoder, conditioned
 from rnn_jax.models.core import Apply, Model, lane_keys, recurrent, stack
 from rnn_jax.models.directions import bidirectional
@@ -56,7 +55,6 @@ __all__ = [
     "attend",
     "bidirectional",
     "bound",
-    "committee",
     "conditioned",
     "covered",
     "dot",

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 from rnn_jax.cells import build
 from rnn_jax.layers import dense, dropout
 from rnn_jax.models.attention import Attention, Looking, looking
-from rnn_jax.models.committee import committee
 from rnn_jax.models.conditioned import Encoder, conditioned
 from rnn_jax.models.core import Model, lane_keys, stack
 from rnn_jax.models.translator import attention_named
@@ -33,7 +32,6 @@ def caption_model(
     seen: int = 256,
     attention: str = "general",
     dropout: float = 0.0,
-    members: int = 1,
 ) -> Model:
     """``h_0 = tanh(CNN(picture) W + b)``, then a language model that looks at the CNN's map.
 
@@ -41,8 +39,7 @@ def caption_model(
     shape: of a picture; features, fold, depth: of the CNN (`vision.Convolutions`); seen: size of
     what it says of all of a picture; attention: one of ATTENTIONS, none leaves it at h_0, the
     slide's one to many (Vinyals et al. 2015; with attention Xu et al. 2015); dropout: of the map,
-    of what is said of it, and in the language model. members: networks like that; of several the
-    outputs are those of `committee`, log p.
+    of what is said of it, and in the language model.
     """
     eye = from_module(Convolutions(tuple(features), fold, norm=True, depth=depth), tuple(shape))
     drawn = jax.eval_shape(lambda: eye.apply(eye.init(jax.random.key(0)), jnp.zeros((1, *shape))))
@@ -52,8 +49,7 @@ def caption_model(
     body = stack(*(build(cell, size, hidden) for size in sizes), dropout_rate=dropout)
     noisy = {"dropout_rate": dropout}
     writer = looking(body, looks, vocabulary, embed, (hidden, channels), **noisy)
-    one = conditioned(seeing(eye, (places, channels, seen), writer, looks, **noisy), writer)
-    return one if members == 1 else committee([one] * members)
+    return conditioned(seeing(eye, (places, channels, seen), writer, looks, **noisy), writer)
 
 
 def seeing(
