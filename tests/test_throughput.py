@@ -277,7 +277,8 @@ def test_an_out_that_is_something_else_is_refused_before_anything_is_measured(ca
 
 @pytest.mark.quick
 def test_quick_races_everybody_who_is_installed_in_under_a_minute(capsys, tmp_path):
-    assert throughput.main(["--quick", "--out", str(tmp_path)]) == 0
+    with jax.numpy_rank_promotion("allow"):  # as users have it: Keras counts on it
+        assert throughput.main(["--quick", "--out", str(tmp_path)]) == 0
     told, _ = read(capsys)
     assert told["seconds"] < 60 and told["refused"] == 0 and told["value"] > told["baseline"]
 
