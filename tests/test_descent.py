@@ -21,7 +21,7 @@ def first_step(params, gradient):
 
 
 @pytest.mark.parametrize("shape", [(20, 8), (8, 20)])
-def test_muon_steps_down_a_matrix_with_equal_singular_values_and_adams_length(shape):
+def test_muon_steps_down_a_matrix_with_about_equal_singular_values_and_adams_length(shape):
     gradient = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     gradient[:, 0] *= 30  # far from equal
     step = np.asarray(first_step({"W_hh": gradient}, {"W_hh": gradient})["W_hh"])
@@ -41,7 +41,7 @@ def test_rows_that_are_looked_up_and_vectors_are_left_to_adam():
     step = first_step(gradient, gradient)
     for name, g in gradient.items():
         ahead = 1 + 0.9 * (1 - 0.9) / (1 - 0.9**2)
-        np.testing.assert_allclose(step[name], -RATE * ahead * np.sign(g), rtol=1e-4)
+        np.testing.assert_allclose(step[name], -RATE * ahead * np.sign(g), rtol=1e-5)
 
 
 def test_a_run_by_muon_goes_on_to_the_same_bits(capsys, tmp_path):

@@ -19,8 +19,12 @@ FORMAT = 1
 _LARGEST = 2**28  # bytes of run.json: its vocabulary may be of words
 # Fields of the identity that older runs do not name, and what they were made with.
 _LATER = {
-    **{"invariant": False, "memory": 0, "half": False, "pieces": 4096, "segmenter": ""},
-    **{"optimizer": "adam"},
+    "invariant": False,
+    "memory": 0,
+    "half": False,
+    "pieces": 4096,
+    "segmenter": "",
+    "optimizer": "adam",
 }
 _NEEDED = ("experiment", "config", "identity", "model", "vocabulary", "data")
 
